@@ -1,0 +1,23 @@
+#!/bin/bash
+# The first process of a lab VM, in namespaces of its own: mounts what a stemcell has, starts monit if
+# the agent has configured it, and reaps. When it dies, the kernel kills everything else in the VM.
+set -eu
+root=$1 name=$2
+hostname "$name"
+mkdir -p /var/vcap
+mount --bind "$root/vcap" /var/vcap
+mount -t tmpfs -o size=16m,mode=0755 tmpfs /var/vcap/sys/run
+mount -t tmpfs -o size=512m,mode=1777 tmpfs /tmp
+# A reboot: the agent remakes these, and monit starts what it is configured for (no pre-start).
+for job in /var/vcap/jobs/*; do
+  [ -d "$job" ] || continue
+  install -d -m 0770 -o root -g vcap "/var/vcap/sys/run/${job##*/}"
+done
+if [ -f /var/vcap/monit/monitrc ]; then monit -c /var/vcap/monit/monitrc; fi
+touch /var/vcap/sys/run/.booted
+trap 'exit 0' TERM
+# An orphan becomes this shell's child, and the shell reaps its children while it waits.
+while true; do
+  sleep 3600 &
+  wait $! || true
+done

@@ -1,0 +1,217 @@
+# frozen_string_literal: true
+
+require 'fileutils'
+require 'json'
+require 'securerandom'
+require_relative 'agent'
+require_relative 'network'
+require_relative 'vm'
+
+# A lab: VMs of this machine, and what director and agents do with them. `ci/lab` is its command line,
+# and specs use it directly.
+class Lab
+  RELEASE = ENV.fetch('LAB_RELEASE', File.expand_path('../..', __dir__))
+  HOME = ENV.fetch('LAB_HOME', '/var/tmp/mariadb-galera-lab')
+  Failed = LabParts::Failed
+
+  attr_reader :name, :dir
+
+  def initialize(name = ENV.fetch('LAB', 'lab'))
+    raise Failed, "lab name #{name.inspect}: use up to 8 small letters, digits and -" unless name.match?(/\A[a-z0-9-]{1,8}\z/)
+    @name, @dir, @network = name, File.join(HOME, name), LabParts::Network.new(name)
+  end
+
+  def self.all = Dir.exist?(HOME) ? Dir.children(HOME).map { |n| new(n) } : []
+
+  # --- director: deployments -------------------------------------------------------------------------
+
+  def up(nodes: nil, manifest: nil, ops: [], properties: {}, deploy: true)
+    raise Failed, "lab #{name} is there already; `down` removes it" if File.exist?(state_file)
+    FileUtils.mkdir_p(dir)
+    save('nodes' => nodes, 'manifest' => manifest, 'ops' => ops, 'properties' => properties, 'instances' => [])
+    deploy(start: deploy)
+  end
+
+  # An update in BOSH's order. Only what changed is touched.
+  def deploy(start: true, force: false, **changes)
+    save(state.merge(changes.transform_keys(&:to_s)))
+    require_relative 'director'
+    director = LabParts::Director.new(self, state)
+    save(state.merge('instances' => director.instances))
+    install_packages
+    director.deploy(start: start, force: force)
+  end
+
+  def start(only = nil, **options) = director.start(picked(only), **options)
+  def stop(only = nil, **options) = director.stop(picked(only), **options)
+
+  def restart(only = nil, **options)
+    stop(only, **options)
+    start(only, **options)
+  end
+
+  def drain(instance) = agent(instance).drain
+
+  # On every instance that has the job, at once and without arguments, as BOSH does. name => Result
+  def run_errand(job, instance: nil)
+    on = instance ? [vm(instance)] : vms
+    on = on.select { |v| v.up? && LabParts::Agent.new(v).jobs.include?(job) }
+    raise Failed, "no instance that is up has a job #{job}" if on.empty?
+    on.map { |v| [v.name, Thread.new { LabParts::Agent.new(v).errand(job) }] }.to_h { |n, t| [n, t.value] }
+  end
+
+  # Removes everything that is left of this lab, also of one that was killed.
+  def down
+    state_vms = File.exist?(state_file) ? vms : []
+    state_vms.each { |v| v.power_off rescue nil }
+    kill_leftovers
+    @network.remove
+    FileUtils.rm_rf(dir)
+    Dir.rmdir(HOME) if Dir.exist?(HOME) && Dir.empty?(HOME)
+  end
+
+  # --- IaaS: VMs and network -------------------------------------------------------------------------
+
+  def power_off(*instances) = instances.map { |i| Thread.new { vm(i).power_off } }.each(&:join)
+  def power_on(*instances) = instances.map { |i| Thread.new { vm(i).boot } }.each(&:join)
+
+  # A VM recreated as the resurrector does it: no pre-stop, no drain.
+  def recreate(instance, lose_disk: false)
+    vm(instance).power_off
+    vm(instance).remove_disk if lose_disk
+    FileUtils.rm_rf([vm(instance).vcap('jobs'), vm(instance).vcap('data'), vm(instance).vcap('monit'), vm(instance).vcap('applied')])
+    vm(instance).boot
+    director.bring_up(vm(instance))
+  end
+
+  def cut(*instances)
+    instances.each { |i| vms.reject { |v| v.name == vm(i).name }.each { |other| cut_link(i, other.name) } }
+  end
+
+  def cut_link(one, other, one_way: false)
+    @network.drop(from: number(one), at: number(other))
+    @network.drop(from: number(other), at: number(one)) unless one_way
+  end
+
+  def heal = vms.each { |v| @network.heal(v.instance['number']) }
+
+  # --- VMs -------------------------------------------------------------------------------------------
+
+  def instances = state['instances'].map { |i| i['name'] }
+  def vms = state['instances'].map { |i| LabParts::Vm.new(i, dir, @network) }
+
+  def vm(instance)
+    found = state['instances'].find { |i| [i['name'], i['index'].to_s].include?(instance.to_s) }
+    raise Failed, "no instance #{instance}; there are #{instances.join(', ')}" unless found
+    LabParts::Vm.new(found, dir, @network)
+  end
+
+  def agent(instance) = LabParts::Agent.new(vm(instance))
+  def address(instance) = @network.address(number(instance))
+  def exec(instance, *command, **options) = vm(instance).exec(*command, **options)
+  def monit(instance, *words) = agent(instance).monit(*words)
+
+  # As the local administrator over the socket; rows with tabs between the columns.
+  def sql(instance, statement, limit: 30)
+    vm(instance).exec('setpriv', '--reuid=vcap', '--regid=vcap', '--init-groups', 'mariadb', '--no-defaults', '--user=vcap',
+                      '--socket=/var/vcap/sys/run/mariadb/mysqld.sock', '--connect-timeout=5', '--batch', '--skip-column-names',
+                      "--execute=#{statement}", limit: limit)
+  end
+
+  # The mariadbd that serves, not one that only recovers its position.
+  def mariadbd(instance)
+    vm(instance).exec('pgrep', '-x', 'mariadbd').out.split.map(&:to_i).find do |pid|
+      !vm(instance).exec('cat', "/proc/#{pid}/cmdline").out.include?('--wsrep-recover')
+    end
+  end
+
+  def kill(instance, signal = 'KILL')
+    pid = mariadbd(instance) or raise Failed, "no mariadbd runs on #{vm(instance).name}"
+    vm(instance).exec('kill', "-#{signal}", pid.to_s)
+  end
+
+  def status
+    vms.map do |v|
+      next [v.name, @network.address(v.instance['number']), 'off', '-', '-', '-'] unless v.up?
+      words = LabParts::Agent.new(v).words.map { |s, w| "#{s}: #{w}" }.join(', ')
+      health = v.exec('curl', '--silent', '--insecure', '--max-time', '3', 'http://127.0.0.1:9200/').out
+      [v.name, @network.address(v.instance['number']), 'up', words, mariadbd(v.name) || '-', health[/\A[\w -]+/] || '-']
+    end
+  end
+
+  # Only one command changes a lab at a time.
+  def alone
+    FileUtils.mkdir_p(HOME)
+    File.open(File.join(HOME, ".#{name}.lock"), File::CREAT | File::RDWR) do |lock|
+      raise Failed, "another command is changing lab #{name}" unless lock.flock(File::LOCK_EX | File::LOCK_NB)
+      yield
+    ensure
+      File.unlink(lock.path) if File.exist?(lock.path)
+    end
+  end
+
+  private
+
+  def state_file = File.join(dir, 'state.json')
+  def state = JSON.parse(File.read(state_file))
+  def number(instance) = vm(instance).instance['number']
+  def picked(only) = only ? [vm(only)] : vms
+
+  def director
+    require_relative 'director'
+    LabParts::Director.new(self, state)
+  end
+
+  def save(tree)
+    File.write("#{state_file}.new", JSON.pretty_generate(tree))
+    File.rename("#{state_file}.new", state_file)
+  rescue Errno::ENOENT
+    raise Failed, "there is no lab #{name}; `ci/lab up` makes it"
+  end
+
+  # The packages: our executables as they were built, and a tree of links onto Debian's MariaDB.
+  def install_packages
+    ours = File.join(dir, 'packages', 'mariadb-galera', 'bin')
+    FileUtils.mkdir_p(ours)
+    programs = Dir[File.join(RELEASE, 'target', ENV.fetch('LAB_PROFILE', 'release'), 'galera-*')].select { |f| File.executable?(f) && File.file?(f) }
+    raise Failed, 'there are no executables: run `cargo build --release` first' if programs.empty?
+    programs.each do |program|
+      # A running program cannot be written over, but its name can be given to another file.
+      FileUtils.cp(program, "#{ours}/.new")
+      File.rename("#{ours}/.new", File.join(ours, File.basename(program)))
+    end
+    mariadb_tree(File.join(dir, 'packages', 'mariadb'))
+    vms.each { |v| FileUtils.mkdir_p(v.vcap) ; link_packages(v) }
+  end
+
+  def link_packages(vm)
+    FileUtils.mkdir_p(vm.vcap('packages'))
+    %w[mariadb mariadb-galera].each do |p|
+      link = vm.vcap("packages", p)
+      File.symlink(File.join(dir, "packages", p), link) unless File.symlink?(link)
+    end
+  end
+
+  def mariadb_tree(tree)
+    links = { 'share/mysql' => '/usr/share/mysql', 'lib/plugin' => '/usr/lib/mysql/plugin', 'lib/galera/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so',
+              'bin/mariadbd' => '/usr/sbin/mariadbd', 'sbin/mariadbd' => '/usr/sbin/mariadbd' }
+    names = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade my_print_defaults resolveip mariadb-dump] + Dir['/usr/bin/wsrep_sst_*'].map { |f| File.basename(f) }
+    names.each { |n| links["bin/#{n}"] = "/usr/bin/#{n}" if File.exist?("/usr/bin/#{n}") }
+    # Debian's own scripts look in share/mysql, a server built from source in share.
+    Dir.children('/usr/share/mysql').each { |n| links["share/#{n}"] = "/usr/share/mysql/#{n}" }
+    links.each do |at, target|
+      FileUtils.mkdir_p(File.dirname(File.join(tree, at)))
+      FileUtils.ln_sf(target, File.join(tree, at)) unless File.symlink?(File.join(tree, at))
+    end
+  end
+
+  # Processes of a lab whose state is lost: whatever has its init script's arguments.
+  def kill_leftovers
+    Dir['/proc/[0-9]*/cmdline'].each do |file|
+      words = File.read(file).split("\0") rescue next
+      Process.kill('KILL', file[/\d+/].to_i) if words.include?(File.join(__dir__, 'init.sh')) && words.any? { |w| w.start_with?("#{dir}/") }
+    rescue Errno::ESRCH
+      next
+    end
+  end
+end

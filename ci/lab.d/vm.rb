@@ -1,0 +1,104 @@
+# frozen_string_literal: true
+
+require 'fileutils'
+require 'open3'
+require_relative 'network'
+
+module LabParts
+  Result = Struct.new(:out, :err, :status) do
+    def ok? = status.zero?
+    def to_s = out + err
+  end
+
+  # One VM: namespaces for network, mounts, processes and host name, and a /var/vcap of its own.
+  class Vm
+    PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
+
+    attr_reader :instance, :root
+
+    def initialize(instance, dir, network)
+      @instance, @network = instance, network
+      @root = File.join(dir, 'vm', instance['name'].tr('/', '-'))
+    end
+
+    def name = instance['name']
+    def vcap(*parts) = File.join(root, 'vcap', *parts)
+
+    def boot
+      return if up?
+      make_directories
+      @network.plug(instance['number'])
+      @network.carrier(instance['number'], true)
+      command = ['ip', 'netns', 'exec', @network.namespace(instance['number']), 'unshare', '--pid', '--fork', '--mount', '--uts',
+                 '--ipc', '--mount-proc', '--kill-child', File.join(__dir__, 'init.sh'), root, name.tr('/', '-')]
+      outer = Process.spawn({ 'PATH' => PATH }, *command, in: :close, %i[out err] => [File.join(root, 'init.log'), 'a'], pgroup: true, unsetenv_others: true)
+      Process.detach(outer)
+      pid = LabParts.wait("#{name} to boot", 15) { File.read("/proc/#{outer}/task/#{outer}/children").split.first rescue nil }
+      File.write(File.join(root, 'init.pid'), "#{pid} #{started(pid)}")
+      LabParts.wait("#{name} to boot", 15) { up? && test('-e', '/var/vcap/sys/run/.booted') }
+    end
+
+    # Everything in the VM dies at once; its disk stays.
+    def power_off
+      @network.carrier(instance['number'], false) if @network.exist?(@network.switch)
+      pid = init or return
+      Process.kill('KILL', pid.to_i)
+      LabParts.wait("#{name} to be off", 15) { !up? }
+    end
+
+    def up? = !init.nil?
+
+    # In the VM, as root, with BOSH's PATH. Bounded.
+    def exec(*command, env: {}, limit: 120, chdir: '/var/vcap/bosh', stdin: '')
+      pid = init or raise Failed, "#{name} is off"
+      # setsid: a signal for the group of the caller is not meant for the VM's processes.
+      entered = ['nsenter', '-t', pid, '-m', '-u', '-i', '-n', '-p', "--wdns=#{chdir}", 'timeout', '-k', '5', limit.to_s, *command]
+      out, err, status = Open3.capture3({ 'PATH' => PATH, 'HOME' => '/root', 'LANG' => 'C' }.merge(env), *entered, stdin_data: stdin, unsetenv_others: true)
+      Result.new(out, err, status.exitstatus || (128 + status.termsig))
+    end
+
+    # Replaces this process by the command, with its terminal.
+    def become(*command)
+      pid = init or raise Failed, "#{name} is off"
+      Kernel.exec({ 'PATH' => PATH, 'HOME' => '/root', 'TERM' => ENV.fetch('TERM', 'dumb') }, 'nsenter', '-t', pid, '-m', '-u', '-i', '-n', '-p',
+                  '--wdns=/var/vcap/bosh', *command, unsetenv_others: true)
+    end
+
+    def init
+      pid, start = File.read(File.join(root, 'init.pid')).split
+      pid if start && started(pid) == start
+    rescue SystemCallError
+      nil
+    end
+
+    def remove_disk = FileUtils.rm_rf(vcap('store'))
+
+    private
+
+    def test(*condition) = exec('test', *condition, chdir: '/').ok?
+
+    # A number may be used again; the number and the start time together are not. A zombie is dead.
+    def started(pid)
+      fields = File.read("/proc/#{pid}/stat").rpartition(')').last.split
+      fields[19] unless fields[0] == 'Z'
+    rescue SystemCallError
+      nil
+    end
+
+    def make_directories
+      %w[bosh store monit/job sys/run sys/log data/sys data/jobs jobs packages instance].each { |d| FileUtils.mkdir_p(vcap(d)) }
+      { 'id' => instance['id'], 'az' => instance['az'], 'name' => instance['group'], 'deployment' => instance['deployment'] }
+        .each { |file, text| File.write(vcap('instance', file), text.to_s) }
+    end
+  end
+
+  # Looks until the block gives something; what it waits for is in the error.
+  def self.wait(what, limit, pause: 0.05)
+    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + limit
+    loop do
+      found = yield and return found
+      raise Failed, "waited #{limit} s for #{what}" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
+      sleep pause
+    end
+  end
+end

@@ -1,0 +1,131 @@
+//! What travels over the API of the agent, for server and client alike.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::bootstrap::Proof;
+use crate::cluster::hold::{OrderedStart, Outcome};
+use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
+
+/// Everything this agent can see of its member.
+pub const OBSERVATION: &str = "/v1/observation";
+/// Hold the member.
+pub const HOLD: &str = "/v1/hold";
+/// End a hold.
+pub const RELEASE: &str = "/v1/release";
+/// Start by order.
+pub const START: &str = "/v1/start";
+/// Stop by order.
+pub const STOP: &str = "/v1/stop";
+/// Write or look for a token, to see that writes reach every member.
+pub const CHECK: &str = "/v1/check";
+
+/// Body of [`HOLD`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldBody {
+    /// The order that holds.
+    pub order: Uuid,
+    /// Who, in words.
+    pub owner: String,
+    /// Why, in words.
+    pub reason: String,
+    /// For how many seconds at most.
+    pub seconds: u64,
+}
+
+/// Body of [`RELEASE`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseBody {
+    /// The order.
+    pub order: Uuid,
+    /// How it ended, for those who follow it.
+    #[serde(default)]
+    pub outcome: Option<OutcomeBody>,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutcomeBody {
+    /// The exit code of its errand.
+    pub exit: u8,
+    /// Its last sentence.
+    pub text: String,
+}
+
+impl ReleaseBody {
+    /// The outcome as it is kept.
+    pub fn kept(&self) -> Option<Outcome> {
+        let order = self.order;
+        self.outcome.clone().map(|o| Outcome { order, exit: o.exit, text: o.text })
+    }
+}
+
+/// Body of [`START`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartBody {
+    /// The order.
+    pub order: Uuid,
+    /// How.
+    pub mode: OrderedStart,
+    /// For a bootstrap: where the member must stand.
+    #[serde(default)]
+    pub expect: Option<Position>,
+    /// For a bootstrap: the proof in words.
+    #[serde(default)]
+    pub proof: Option<String>,
+}
+
+impl StartBody {
+    /// To join.
+    pub fn join(order: Uuid) -> StartBody {
+        StartBody { order, mode: OrderedStart::Join, expect: None, proof: None }
+    }
+
+    /// To bootstrap; only a proof makes such an order.
+    pub fn bootstrap(order: Uuid, proof: &Proof) -> StartBody {
+        StartBody { order, mode: OrderedStart::Bootstrap, expect: proof.position(), proof: Some(proof.to_string()) }
+    }
+}
+
+/// Body of [`STOP`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopBody {
+    /// The order.
+    pub order: Uuid,
+}
+
+/// Body of [`CHECK`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckBody {
+    /// The token.
+    pub token: Uuid,
+    /// Write it, or only look for it.
+    pub write: bool,
+}
+
+/// Answer of [`CHECK`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    /// Whether the token is there now.
+    pub there: bool,
+}
+
+/// Answer of the acting routes: what is so, or what is under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Accepted {
+    /// In words.
+    pub text: String,
+}
+
+/// Answer of every refusal and error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Problem {
+    /// One sentence.
+    pub error: String,
+}

@@ -1,0 +1,186 @@
+//! Asks agents: all at once, every question bounded.
+
+use std::future::Future;
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::future::join_all;
+use reqwest::{Certificate, Identity, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::api::{self, Accepted, Problem};
+use super::tls;
+use crate::cluster::member::Member;
+use crate::cluster::observation::{MemberView, Observation, PortAnswer, Sight, identified};
+use crate::config::{Agents, AgentsTls, MemberConfig};
+use crate::host::ports::knock;
+
+/// The largest answer that is read, in bytes.
+const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// A client of all agents of a cluster.
+#[derive(Debug)]
+pub struct Client {
+    agents: Agents,
+    limit: Duration,
+    galera_port: u16,
+}
+
+impl Client {
+    /// A client that gives each question `limit`.
+    pub fn new(agents: &Agents, limit: Duration, galera_port: u16) -> Client {
+        Client { agents: agents.clone(), limit, galera_port }
+    }
+
+    /// What the agents of all other members say, as this member asks them.
+    pub fn ask_others(config: &MemberConfig) -> Vec<MemberView> {
+        let others: Vec<&Member> = config.cluster.members.iter().filter(|m| m.name != config.instance).collect();
+        Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port).observe(&others)
+    }
+
+    /// What the agents of these members say, all asked at once.
+    pub fn observe(&self, members: &[&Member]) -> Vec<MemberView> {
+        let asked = run(join_all(members.iter().map(|member| self.sight(member))));
+        let sights = asked.unwrap_or_else(|e| members.iter().map(|_| Sight::Unusable(format!("{e:#}"))).collect());
+        std::thread::scope(|scope| {
+            // Where no agent answers, the group port may still tell that mariadbd is there.
+            let views: Vec<_> = members
+                .iter()
+                .zip(sights)
+                .map(|(member, sight)| {
+                    let unseen = !matches!(sight, Sight::Seen(_));
+                    let knocking = unseen.then(|| scope.spawn(|| knock(&member.address, self.galera_port, self.limit)));
+                    (member, sight, knocking)
+                })
+                .collect();
+            views
+                .into_iter()
+                .map(|(member, sight, knocking)| MemberView {
+                    member: (*member).clone(),
+                    sight,
+                    galera_port: knocking.map(|k| k.join().unwrap_or(PortAnswer::Silent)),
+                })
+                .collect()
+        })
+    }
+
+    async fn sight(&self, member: &Member) -> Sight {
+        match self.get::<Observation>(member, api::OBSERVATION).await {
+            Ok(observation) => identified(member, observation),
+            Err(e) => {
+                let why = format!("{e:#}");
+                match e.downcast_ref::<reqwest::Error>() {
+                    Some(e) if e.is_connect() && why.contains("Connection refused") => Sight::Refused,
+                    Some(e) if e.is_connect() || e.is_timeout() => Sight::Silent(why),
+                    _ => Sight::Unusable(why),
+                }
+            }
+        }
+    }
+
+    /// Tells an agent something. A refusal is an error with the agent's sentence.
+    pub fn post<B: Serialize, A: DeserializeOwned>(&self, member: &Member, route: &str, body: &B) -> Result<A> {
+        self.post_within(member, route, body, self.limit)
+    }
+
+    /// The same, with a limit of its own.
+    pub fn post_within<B: Serialize, A: DeserializeOwned>(
+        &self,
+        member: &Member,
+        route: &str,
+        body: &B,
+        limit: Duration,
+    ) -> Result<A> {
+        run(async {
+            let (client, url) = self.target(member, route, limit)?;
+            let request = client.post(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal()));
+            answer(request.json(body)).await
+        })?
+        .with_context(|| format!("tell the agent of {} to {}", member.name, route.trim_start_matches("/v1/")))
+    }
+
+    /// Tells an agent something whose answer is only words.
+    pub fn tell<B: Serialize>(&self, member: &Member, route: &str, body: &B) -> Result<String> {
+        Ok(self.post::<B, Accepted>(member, route, body)?.text)
+    }
+
+    async fn get<A: DeserializeOwned>(&self, member: &Member, route: &str) -> Result<A> {
+        let (client, url) = self.target(member, route, self.limit)?;
+        answer(client.get(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal()))).await
+    }
+
+    fn target(&self, member: &Member, route: &str, limit: Duration) -> Result<(reqwest::Client, String)> {
+        tls::use_ring();
+        // No proxy of the environment: agents are asked directly or not at all. No authority but the one
+        // configured, so the system's are not even read.
+        let mut builder =
+            reqwest::Client::builder().timeout(limit).connect_timeout(limit).no_proxy().tls_certs_only([]);
+        let port = self.agents.port;
+        let host = match &self.agents.tls {
+            None => {
+                return Ok((builder.build()?, format!("http://{}:{port}{route}", bracketed(&member.address))));
+            }
+            Some(tls) => tls.server_name.clone(),
+        };
+        if let Some(tls) = &self.agents.tls {
+            builder = with_tls(builder, tls)?;
+            // The certificate has one name for all agents; the address comes from the member.
+            let address = (member.address.as_str(), port)
+                .to_socket_addrs()
+                .with_context(|| format!("look up {}", member.address))?
+                .next()
+                .with_context(|| format!("{} has no address", member.address))?;
+            builder = builder.resolve(&tls.server_name, address);
+        }
+        Ok((builder.build()?, format!("https://{host}:{port}{route}")))
+    }
+}
+
+fn with_tls(builder: reqwest::ClientBuilder, files: &AgentsTls) -> Result<reqwest::ClientBuilder> {
+    let read = |path: &std::path::Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
+    let authorities = Certificate::from_pem_bundle(&read(&files.ca)?)
+        .with_context(|| format!("{} holds no certificates", files.ca.display()))?;
+    let mut builder = builder.tls_certs_only(authorities);
+    if let (Some(certificate), Some(key)) = (&files.certificate, &files.private_key) {
+        let mut both = read(certificate)?;
+        both.push(b'\n');
+        both.extend(read(key)?);
+        builder = builder
+            .identity(Identity::from_pem(&both).with_context(|| format!("{} and its key", certificate.display()))?);
+    }
+    Ok(builder)
+}
+
+/// An IPv6 address in a URL stands in brackets.
+fn bracketed(address: &str) -> String {
+    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
+}
+
+async fn answer<A: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<A> {
+    let mut response = request.send().await?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > LARGEST_ANSWER {
+            bail!("the answer is larger than {LARGEST_ANSWER} bytes");
+        }
+    }
+    if status.is_success() {
+        return serde_json::from_slice(&body).context("the answer is not what this version understands");
+    }
+    let said = serde_json::from_slice::<Problem>(&body).map(|p| p.error);
+    let said = said.unwrap_or_else(|_| String::from_utf8_lossy(&body).chars().take(200).collect());
+    Err(match status {
+        StatusCode::UNAUTHORIZED => anyhow!("it refuses our user name or password (401)"),
+        _ => anyhow!("{said} ({})", status.as_u16()),
+    })
+}
+
+/// Runs to the end on this thread.
+fn run<T>(work: impl Future<Output = T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
+    Ok(runtime.block_on(work))
+}

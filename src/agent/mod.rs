@@ -1,0 +1,8 @@
+//! VOICE: the agent's HTTP API. What it says is [`crate::cluster::observation`]; what it is told goes to
+//! `galera-start` over its socket. It never touches data by its own will.
+
+pub mod api;
+pub mod client;
+mod compatible;
+pub mod server;
+mod tls;

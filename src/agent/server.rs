@@ -1,0 +1,364 @@
+//! The agent's server: one thread answers HTTP, one takes observations. No request waits for
+//! `mariadbd`: health is answered from the last observation, whose age is checked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::api::{self, Accepted, CheckAnswer, CheckBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody};
+use super::{compatible, tls};
+use crate::cluster::health::{Fitness, Health, health};
+use crate::cluster::hold::Hold;
+use crate::cluster::observation::Observation;
+use crate::config::{AgentConfig, MemberConfig};
+use crate::host::observe::Observer;
+use crate::host::socket::{self, Reply};
+use crate::host::{seed, sql};
+use crate::log;
+
+/// An observation is taken at least so often.
+const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+/// An observation older than this says nothing any more.
+const STALE: Duration = Duration::from_secs(11);
+/// How long a fresh observation may be waited for; below the clients' own limit.
+const FRESH_LIMIT: Duration = Duration::from_millis(2500);
+/// How long a request may take, reading its body included.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take for its TLS handshake, and for the head of a request.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// More connections than this wait in the kernel's queue.
+const CONNECTIONS: usize = 128;
+/// The largest body, in bytes.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// An observation, and when it was begun.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    begun: Instant,
+    pub(super) seen: Observation,
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) member: MemberConfig,
+    credentials: String,
+    fitness: Fitness,
+    nudge: SyncSender<()>,
+    snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// Serves until the process ends.
+pub fn serve(config: &AgentConfig, member: MemberConfig) -> Result<()> {
+    let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let address = SocketAddr::new(config.listen.address, config.listen.port);
+    // Bound before anything else, so that a port that is taken ends the program at once.
+    let listener = std::net::TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+    listener.set_nonblocking(true).context("prepare the listener")?;
+    let agent = Agent::begin(config, member)?;
+    log::info("agent.listening", &[("address", &address), ("tls", &acceptor.is_some())]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(16)
+        .build()
+        .context("make a runtime")?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener).context("prepare the listener")?;
+        accept(listener, acceptor, routes(agent)).await
+    })
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, routes: Router) -> Result<()> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.context("wait for a place")?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Out of file descriptors, or a connection that is gone already: not the end of the agent.
+                log::warn("agent.accept_failed", &[("why", &e)]);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (acceptor, routes) = (acceptor.clone(), routes.clone());
+        tokio::spawn(async move {
+            converse(stream, acceptor, routes).await;
+            drop(place);
+        });
+    }
+}
+
+/// A client that misbehaves loses its connection, and nothing else happens.
+async fn converse(stream: TcpStream, acceptor: Option<TlsAcceptor>, routes: Router) {
+    let _ = stream.set_nodelay(true);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(32 * 1024);
+    let service = TowerToHyperService::new(routes);
+    match acceptor {
+        None => {
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        }
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = timeout(HEAD_LIMIT, acceptor.accept(stream)).await {
+                let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            }
+        }
+    }
+}
+
+fn routes(agent: Arc<Agent>) -> Router {
+    let open = Router::new()
+        .route("/", get(healthy))
+        .route("/galera_status", get(healthy))
+        .route("/api/v1/status", get(compatible::status));
+    let closed = Router::new()
+        .route(api::OBSERVATION, get(observation))
+        .route(api::HOLD, post(hold))
+        .route(api::RELEASE, post(release))
+        .route(api::START, post(start))
+        .route(api::STOP, post(stop))
+        .route(api::CHECK, post(check))
+        .route("/mysql_status", get(compatible::mysql_status))
+        .route("/sequence_number", get(compatible::sequence_number))
+        .layer(from_fn(bounded));
+    // These answer once the work is done, as the clients of that family expect; each has its own bound.
+    let slow = Router::new()
+        .route("/stop_mysql", post(compatible::stop))
+        .route("/start_mysql_bootstrap", post(compatible::start_bootstrap))
+        .route("/start_mysql_join", post(compatible::start_join))
+        .route("/start_mysql_single_node", post(compatible::start_single_node));
+    let guarded = closed.merge(slow).layer(from_fn_with_state(Arc::clone(&agent), authorized));
+    open.layer(from_fn(bounded))
+        .merge(guarded)
+        .fallback(nothing_here)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(agent)
+}
+
+async fn nothing_here() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is no such route; docs/openapi.yaml lists them")
+}
+
+async fn bounded(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
+    }
+}
+
+async fn authorized(State(agent): State<Arc<Agent>>, request: Request, next: Next) -> Response {
+    if agent.knows(request.headers()) {
+        return next.run(request).await;
+    }
+    let mut response = problem(StatusCode::UNAUTHORIZED, "user name and password are needed");
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Basic realm=\"galera-agent\""));
+    response
+}
+
+/// An error as every route tells it.
+pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(Problem { error: error.into() })).into_response()
+}
+
+impl Agent {
+    fn begin(config: &AgentConfig, member: MemberConfig) -> Result<Arc<Agent>> {
+        let observer = Observer::of(member.clone())?;
+        let (nudge, nudged) = sync_channel::<()>(1);
+        let (publish, snapshot) = watch::channel(None);
+        let fitness =
+            Fitness { when_donor: config.available_when_donor, when_read_only: config.available_when_read_only };
+        std::thread::Builder::new().name("observer".into()).spawn(move || {
+            let mut last: Option<Health> = None;
+            loop {
+                let begun = Instant::now();
+                let seen = observer.look();
+                tell_change(&mut last, health(&seen, fitness));
+                if publish.send(Some(Arc::new(Snapshot { begun, seen }))).is_err() {
+                    return;
+                }
+                let rest = OBSERVE_EVERY.saturating_sub(begun.elapsed());
+                if let Err(RecvTimeoutError::Disconnected) = nudged.recv_timeout(rest) {
+                    return;
+                }
+            }
+        })?;
+        let credentials = format!("{}:{}", config.username, config.password.reveal());
+        Ok(Arc::new(Agent { member, credentials, fitness, nudge, snapshot }))
+    }
+
+    /// Basic auth, compared in constant time.
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+            .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
+        given.is_some_and(|given| given.ct_eq(self.credentials.as_bytes()).into())
+    }
+
+    /// The last observation, if it still says something.
+    pub(super) fn latest(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.borrow().clone().filter(|s| s.begun.elapsed() < STALE)
+    }
+
+    /// An observation that was begun after this call.
+    pub(super) async fn fresh(&self) -> Option<Arc<Snapshot>> {
+        let asked = Instant::now();
+        let mut snapshots = self.snapshot.clone();
+        let wait = async {
+            loop {
+                // A nudge that is there already serves as well.
+                let _ = self.nudge.try_send(());
+                if let Ok(found) =
+                    timeout(OBSERVE_EVERY, snapshots.wait_for(|s| s.as_ref().is_some_and(|s| s.begun >= asked))).await
+                {
+                    return found.ok().and_then(|s| s.clone());
+                }
+            }
+        };
+        timeout(FRESH_LIMIT, wait).await.ok().flatten()
+    }
+
+    pub(super) fn health(&self) -> Health {
+        match self.latest() {
+            Some(snapshot) => health(&snapshot.seen, self.fitness),
+            None => Health {
+                fit: false,
+                word: "blind".into(),
+                sentence: "the agent has no recent observation of its member".into(),
+            },
+        }
+    }
+
+    /// Asks `galera-start`, on a thread that may block.
+    pub(super) async fn ask(&self, request: socket::Request) -> Result<Reply> {
+        let run_dir = self.member.paths.run_dir.clone();
+        tokio::task::spawn_blocking(move || socket::ask(&run_dir, &request)).await.context("ask galera-start")?
+    }
+}
+
+/// Logs health when it changes, and only then.
+fn tell_change(last: &mut Option<Health>, now: Health) {
+    if last.as_ref().is_none_or(|l| l.word != now.word) {
+        log::info("health.changed", &[("word", &now.word), ("fit", &now.fit), ("why", &now.sentence)]);
+        *last = Some(now);
+    }
+}
+
+async fn healthy(State(agent): State<Arc<Agent>>) -> Response {
+    let health = agent.health();
+    let status = if health.fit { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, health.to_string()).into_response()
+}
+
+async fn observation(State(agent): State<Arc<Agent>>) -> Response {
+    match agent.fresh().await {
+        Some(snapshot) => json_bytes(&snapshot.seen),
+        None => problem(StatusCode::SERVICE_UNAVAILABLE, "the observation takes too long; something on this VM hangs"),
+    }
+}
+
+fn json_bytes(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => ([(CONTENT_TYPE, "application/json")], Body::from(bytes)).into_response(),
+        Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()),
+    }
+}
+
+/// The body, or 400 with what is wrong with it.
+type Wanted<T> = Result<Json<T>, JsonRejection>;
+
+async fn hold(State(agent): State<Arc<Agent>>, body: Wanted<HoldBody>) -> Response {
+    act(&agent, body, |b| {
+        socket::Request::Hold(Hold {
+            order: b.order,
+            owner: b.owner,
+            reason: b.reason,
+            seconds: b.seconds,
+            bootstrapped: false,
+            started: false,
+        })
+    })
+    .await
+}
+
+async fn release(State(agent): State<Arc<Agent>>, body: Wanted<ReleaseBody>) -> Response {
+    act(&agent, body, |b| socket::Request::Release { order: b.order, outcome: b.kept() }).await
+}
+
+async fn start(State(agent): State<Arc<Agent>>, body: Wanted<StartBody>) -> Response {
+    act(&agent, body, |b| socket::Request::Start { order: b.order, mode: b.mode, expect: b.expect, proof: b.proof })
+        .await
+}
+
+async fn stop(State(agent): State<Arc<Agent>>, body: Wanted<StopBody>) -> Response {
+    act(&agent, body, |b| socket::Request::Stop { order: b.order }).await
+}
+
+async fn act<T>(agent: &Agent, body: Wanted<T>, request: impl FnOnce(T) -> socket::Request) -> Response {
+    let body = match body {
+        Ok(Json(body)) => body,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    match agent.ask(request(body)).await {
+        Ok(Reply::Done { text }) => (StatusCode::OK, Json(Accepted { text })).into_response(),
+        Ok(Reply::UnderWay { text }) => (StatusCode::ACCEPTED, Json(Accepted { text })).into_response(),
+        Ok(Reply::Refused { why }) => problem(StatusCode::CONFLICT, why),
+        Ok(Reply::Status(status)) => Json(json!(status)).into_response(),
+        Err(e) => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "galera-start does not answer: {:#}; see galera-start.log, and start it with monit",
+                e.root_cause()
+            ),
+        ),
+    }
+}
+
+async fn check(State(agent): State<Arc<Agent>>, body: Wanted<CheckBody>) -> Response {
+    let CheckBody { token, write } = match body {
+        Ok(Json(body)) => body,
+        Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),
+    };
+    let server = agent.member.mariadb.clone();
+    let checked = tokio::task::spawn_blocking(move || {
+        let mut connection = sql::connect(&server.socket, &server.admin_user)?;
+        let token = token.to_string();
+        if write {
+            seed::write_token(&mut connection, &token)?;
+        }
+        seed::read_token(&mut connection).map(|there| there == Some(token))
+    })
+    .await;
+    match checked {
+        Ok(Ok(there)) => Json(CheckAnswer { there }).into_response(),
+        Ok(Err(e)) => problem(StatusCode::CONFLICT, format!("SQL: {e}")),
+        Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()),
+    }
+}

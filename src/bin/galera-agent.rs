@@ -1,0 +1,80 @@
+//! `galera-agent`: eyes and hands of this VM's member over HTTP(S). Run by monit; see `--help`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+use mariadb_galera::agent::server;
+use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::config::{self, AgentConfig, MemberConfig};
+use mariadb_galera::host::detach::Daemon;
+use mariadb_galera::host::prepare;
+use mariadb_galera::log;
+
+/// How long a stop may take; the agent has nothing to finish.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Tells over HTTP(S) how this VM's member is, and passes orders on to galera-start.
+///
+/// It never touches data, and its end or restart never touches mariadbd.
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, nothing was changed.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The agent's configuration, galera-agent.yml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Start in the background and return once the pid file is there; running already is fine
+    #[arg(long, group = "what")]
+    detach: bool,
+    /// Stop the running agent
+    #[arg(long, group = "what")]
+    stop: bool,
+    /// Only read the configuration
+    #[arg(long, group = "what")]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    match cli::arguments::<Arguments>() {
+        Ok(arguments) => cli::end("galera-agent", run(&arguments)),
+        Err(code) => code,
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Exit> {
+    let config: AgentConfig = config::load(&arguments.config)?;
+    if arguments.check_config {
+        return Ok(Exit::Done);
+    }
+    let daemon = Daemon::named("galera-agent", &config.run_dir, &config.log_dir);
+    if arguments.stop {
+        daemon.stop(STOP_LIMIT)?;
+        return Ok(Exit::Done);
+    }
+    let member: MemberConfig = config::load(&config.member)?;
+    log::set_instance(&member.instance);
+    Daemon::settle();
+    prepare::directories(&config.user, &[&config.run_dir, &config.log_dir], &config.private_files)?;
+    // The agent reads the same private files as the supervisor, and may be first after a reboot.
+    prepare::member(&member)?;
+    prepare::become_user(&config.user)?;
+    if arguments.detach {
+        daemon.detach()?;
+        return Ok(Exit::Done);
+    }
+    let Some(_only_one) = daemon.only_one()? else {
+        log::info("agent.runs_already", &[]);
+        return Ok(Exit::Done);
+    };
+    log::info("agent.begun", &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
+    let served = server::serve(&config, member);
+    if let Err(error) = &served {
+        log::error("agent.failed", &[("why", &format!("{error:#}"))]);
+    }
+    daemon.end();
+    served.map(|()| Exit::Done)
+}

@@ -1,0 +1,46 @@
+//! `galera-bootstrap`: the errand that brings a cluster back that has no primary component.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::config::{self, BootstrapConfig};
+use mariadb_galera::errand;
+
+/// Brings a cluster back that has no primary component: collects the position of every member, bootstraps
+/// the furthest where that is proven to lose nothing, joins the others, and verifies.
+///
+/// On a healthy cluster it changes nothing. It refuses, and changes nothing, when a primary component
+/// exists, when a member cannot be seen, when histories differ, or when a position is not known. It can be
+/// run on all instances at once (one leads, the others end with its result), and again at any time.
+///
+/// Exit codes: 0 done, or nothing to do; 1 failed; 2 wrong arguments or configuration; 3 refused.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The errand's configuration, galera-bootstrap.yml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Tell what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Only read the configuration
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    match cli::arguments::<Arguments>() {
+        Ok(arguments) => cli::end("galera-bootstrap", run(&arguments)),
+        Err(code) => code,
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let config: BootstrapConfig = config::load(&arguments.config)?;
+    if arguments.check_config {
+        return Ok(Exit::Done);
+    }
+    errand::run(config, arguments.dry_run)
+}

@@ -1,0 +1,143 @@
+//! `galera-drain`: BOSH's drain hook. Stops `mariadbd` through `galera-start`, bounded.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::config::{self, MemberConfig};
+use mariadb_galera::host::detach::Daemon;
+use mariadb_galera::host::mariadbd::wait_gone;
+use mariadb_galera::host::processes::find_mariadbd;
+use mariadb_galera::host::socket::{Reply, Request, ask};
+use mariadb_galera::log;
+use nix::sys::signal::Signal;
+
+/// What is kept back of the bound for making sure that everything is gone.
+const RESERVE: Duration = Duration::from_secs(10);
+
+/// Leaves the cluster: stops mariadbd through galera-start, and waits until it is really gone.
+///
+/// Prints 0 on stdout, and nothing else, when that is done. To refuse or to fail it prints nothing on
+/// stdout and ends with another code: BOSH's agent does not look at the code beside an integer. Why is
+/// in drain.log.
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, nothing was changed.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// This member's configuration, member.yml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// What BOSH's agent passes: job_shutdown or job_changed, hash_..., updated packages
+    #[arg(value_name = "HOOK_ARGUMENT")]
+    hook: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = match cli::arguments::<Arguments>() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let result = drain(&arguments);
+    if let Ok(Exit::Done) = result {
+        // Last, and only on success: an integer on stdout means success to BOSH, whatever the exit code.
+        println!("0");
+    }
+    cli::end("galera-drain", result)
+}
+
+fn drain(arguments: &Arguments) -> Result<Exit> {
+    let config: MemberConfig = config::load(&arguments.config)?;
+    log::set_instance(&config.instance);
+    let begun = Instant::now();
+    let environment: Vec<String> = std::env::vars()
+        .filter(|(name, _)| name.starts_with("BOSH_"))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    note(&config, &format!("begun: {} {}", arguments.hook.join(" "), environment.join(" ")));
+    let result = leave(&config, begun);
+    match &result {
+        Ok(how) => note(&config, &format!("done after {:.1} s: {how}", begun.elapsed().as_secs_f64())),
+        Err(e) => note(&config, &format!("failed after {:.1} s: {e:#}", begun.elapsed().as_secs_f64())),
+    }
+    result.map(|_| Exit::Done)
+}
+
+/// Through the supervisor; directly where there is none.
+fn leave(config: &MemberConfig, begun: Instant) -> Result<String> {
+    let bound = config.timeouts.drain;
+    let for_stop = bound.saturating_sub(RESERVE);
+    let daemon = Daemon::named("galera-start", &config.paths.run_dir, &config.paths.log_dir);
+    let Some(supervisor) = daemon.running() else {
+        return stop_orphan(config, for_stop);
+    };
+    let request = Request::Leave { within_seconds: for_stop.as_secs(), reason: "drain".into() };
+    match ask(&config.paths.run_dir, &request) {
+        Ok(Reply::Done { .. } | Reply::UnderWay { .. }) => {}
+        Ok(other) => bail!("galera-start does not stop mariadbd: {other:?}"),
+        // Its socket may be gone while the process is ending; a signal asks for the same.
+        Err(e) => {
+            note(config, &format!("asking galera-start by SIGTERM, because: {e:#}"));
+            supervisor.signal(Signal::SIGTERM)?;
+        }
+    }
+    while supervisor.lives() {
+        if begun.elapsed() > bound {
+            bail!(
+                "galera-start (process {}) did not end within {} s; see galera-start.log",
+                supervisor.pid,
+                bound.as_secs()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    match find_mariadbd(&config.mariadb.defaults_file) {
+        None => Ok(format!("galera-start and mariadbd have ended; {}", standing(config))),
+        Some(_) => stop_orphan(config, for_stop.saturating_sub(begun.elapsed())),
+    }
+}
+
+/// Stops a `mariadbd` that has no supervisor: SIGTERM, and SIGKILL at the bound.
+fn stop_orphan(config: &MemberConfig, bound: Duration) -> Result<String> {
+    let Some((handle, _)) = find_mariadbd(&config.mariadb.defaults_file) else {
+        return Ok(format!("nothing runs; {}", standing(config)));
+    };
+    handle.signal(Signal::SIGTERM)?;
+    if wait_gone(handle, bound).is_err() {
+        note(config, &format!("mariadbd (process {}) did not end after SIGTERM; SIGKILL", handle.pid));
+        handle.signal_group(Signal::SIGKILL)?;
+        wait_gone(handle, RESERVE)?;
+    }
+    Ok(format!("mariadbd (process {}) had no supervisor, and has ended; {}", handle.pid, standing(config)))
+}
+
+fn standing(config: &MemberConfig) -> String {
+    let state = mariadb_galera::host::datadir::DataDir::at(&config.mariadb.data_dir).look().grastate;
+    match state.present().and_then(|g| g.clean_position()) {
+        Some(position) => format!("grastate.dat is clean at {position}"),
+        None => "grastate.dat has no position; it is recovered at the next start".into(),
+    }
+}
+
+/// One line in drain.log, and on stderr, which BOSH's agent keeps in its own log only.
+fn note(config: &MemberConfig, what: &str) {
+    let line = format!("{} {} {what}\n", log::now(), config.instance);
+    eprint!("{line}");
+    let path = config.paths.log_dir.join("drain.log");
+    let written = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(&path)
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .with_context(|| format!("write {}", path.display()));
+    if let Err(e) = written {
+        eprintln!("{e:#}");
+    }
+}

@@ -1,0 +1,99 @@
+//! `galera-start`: owns this VM's `mariadbd` from start to stop. Run by monit; see `--help`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::config::{self, MemberConfig, SeedConfig};
+use mariadb_galera::host::detach::Daemon;
+use mariadb_galera::host::{prepare, supervisor};
+use mariadb_galera::log;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Starts this VM's mariadbd the way that loses nothing, watches it, and stops it.
+///
+/// It finds the position, asks the other members' agents, and then joins the primary component, restores
+/// the saved view together with the others, begins the very first cluster, or waits and says for whom.
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, nothing was changed; in the
+/// foreground the status of mariadbd if that died by itself (128 + number for a signal, never 0).
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// This member's configuration, member.yml
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Start in the background and return once the pid file is there; running already is fine
+    #[arg(long, group = "what")]
+    detach: bool,
+    /// Only make directories, ownership and the empty data directory
+    #[arg(long, group = "what")]
+    prepare: bool,
+    /// Stop the running supervisor and its mariadbd, bounded
+    #[arg(long, group = "what")]
+    stop: bool,
+    /// Only read the configuration
+    #[arg(long, group = "what")]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    match cli::arguments::<Arguments>() {
+        Ok(arguments) => cli::end("galera-start", run(&arguments)),
+        Err(code) => code,
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Exit> {
+    let config: MemberConfig = config::load(&arguments.config)?;
+    config::load::<SeedConfig>(&config.paths.seed_file)?;
+    if arguments.check_config {
+        return Ok(Exit::Done);
+    }
+    log::set_instance(&config.instance);
+    let daemon = Daemon::named("galera-start", &config.paths.run_dir, &config.paths.log_dir);
+    if arguments.stop {
+        // The supervisor's own bound, and a little for what comes before and after.
+        daemon.stop(config.timeouts.stop + std::time::Duration::from_secs(15))?;
+        return Ok(Exit::Done);
+    }
+    Daemon::settle();
+    prepare::member(&config)?;
+    allow_open_files(config.open_files)?;
+    prepare::become_user(&config.mariadb.user)?;
+    if arguments.prepare {
+        prepare::data_directory(&config)?;
+        return Ok(Exit::Done);
+    }
+    if arguments.detach {
+        daemon.detach()?;
+        return Ok(Exit::Done);
+    }
+    let Some(only_one) = daemon.only_one()? else {
+        log::info("start.runs_already", &[]);
+        return Ok(Exit::Done);
+    };
+    log::info("start.begun", &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
+    let exit = supervisor::run(config);
+    if let Err(error) = &exit {
+        log::error("start.failed", &[("why", &format!("{error:#}"))]);
+    }
+    daemon.end();
+    drop(only_one);
+    exit
+}
+
+/// `mariadbd` inherits the limit. Where it cannot be raised as far as wanted (containers), what there is
+/// must do: `mariadbd` adjusts itself, and that is told.
+fn allow_open_files(wanted: u64) -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("read the limit of open files")?;
+    if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(());
+    }
+    if hard < wanted {
+        log::warn("start.open_files", &[("wanted", &wanted), ("limit", &hard)]);
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted.min(hard)), hard).context("set the limit of open files")
+}

@@ -1,0 +1,144 @@
+//! Is this member fit for clients? One word and one sentence, the same for every health route.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::{Observation, Phase, Sql, SupervisorSight};
+use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
+
+/// What a health route answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether clients may be sent here.
+    pub fit: bool,
+    /// The state in one word.
+    pub word: String,
+    /// The state in one sentence.
+    pub sentence: String,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.fit { f.write_str(&self.word) } else { write!(f, "{}: {}", self.word, self.sentence) }
+    }
+}
+
+/// What counts as fit besides Synced; properties of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fitness {
+    /// A donor serves.
+    pub when_donor: bool,
+    /// A server with `read_only` serves.
+    pub when_read_only: bool,
+}
+
+/// How this member is. A running process, an open port or a socket file prove nothing (S2, K4): only a
+/// fresh connection that answers does.
+pub fn health(of: &Observation, fitness: Fitness) -> Health {
+    let unfit = |word: &str, sentence: String| Health { fit: false, word: word.into(), sentence };
+    let Some(wsrep) = &of.wsrep else {
+        return without_sql(of);
+    };
+    if leaving(of) {
+        return unfit("leaving", "this member is being stopped".into());
+    }
+    match (wsrep.cluster_status, wsrep.local_state) {
+        (_, LocalState::Inconsistent) => {
+            unfit("inconsistent", "this member's data differs from the others'; they voted it out".into())
+        }
+        (ClusterStatus::Disconnected, _) => unfit(
+            "disconnected",
+            "mariadbd runs, but is in no group of members; it does not come back by itself".into(),
+        ),
+        (ClusterStatus::NonPrimary, _) => unfit(
+            "non-primary",
+            format!(
+                "this member sees {} of the members, which is no quorum; it refuses statements (error 1047)",
+                wsrep.cluster_size
+            ),
+        ),
+        (_, LocalState::Joining) => unfit("joining", "this member is receiving its state".into()),
+        (_, LocalState::Joined) => unfit("joined", "this member has its state and is catching up".into()),
+        (_, LocalState::Donor) if !fitness.when_donor => {
+            unfit("not synced", "this member is a donor, or desynced by hand".into())
+        }
+        (_, LocalState::Synced | LocalState::Donor) => serving(wsrep, fitness),
+        (_, LocalState::Initialized) => unfit("initialized", format!("Galera says {}", wsrep.local_state_comment)),
+    }
+}
+
+fn serving(wsrep: &Wsrep, fitness: Fitness) -> Health {
+    let unfit = |word: &str, sentence: &str| Health { fit: false, word: word.into(), sentence: sentence.into() };
+    if !wsrep.ready {
+        unfit("not-ready", "wsrep_ready is OFF: statements are refused")
+    } else if wsrep.cluster_state_uuid.is_none() {
+        unfit(
+            "nil-history",
+            "the cluster runs on the nil history, in which no position means anything; bootstrap it anew",
+        )
+    } else if wsrep.read_only && !fitness.when_read_only {
+        unfit("read-only", "read_only is ON")
+    } else {
+        Health { fit: true, word: "synced".into(), sentence: "serves".into() }
+    }
+}
+
+fn leaving(of: &Observation) -> bool {
+    of.supervisor.present().is_some_and(|s| s.phase == Phase::Stopping)
+}
+
+/// Why there is no answer from SQL, from what else is known (S9, K5).
+fn without_sql(of: &Observation) -> Health {
+    let unfit = |word: &str, sentence: String| Health { fit: false, word: word.into(), sentence };
+    if leaving(of) {
+        return unfit("leaving", "this member is being stopped".into());
+    }
+    match (&of.process, &of.sql) {
+        (Some(_), Sql::TimedOut) => unfit("hung", "mariadbd runs and does not answer a new connection in time".into()),
+        (Some(_), Sql::TooManyConnections) => {
+            unfit("too-many-connections", "the server lives, and has no connection left (error 1040)".into())
+        }
+        (Some(_), Sql::Denied) => {
+            unfit("denied", "the server lives, and refuses this agent's user (error 1045)".into())
+        }
+        (Some(_), Sql::Failed { why }) => unfit("failing", format!("the server answers with an error: {why}")),
+        (Some(_), Sql::Open { .. }) => unfit("no-galera", "the server answers, and has no Galera status".into()),
+        (Some(process), Sql::Closed { .. }) if process.recovering => {
+            unfit("recovering", "finding its position after a crash".into())
+        }
+        (Some(process), Sql::Closed { .. }) if process.state_transfer => {
+            unfit("joining", "this member is receiving its state".into())
+        }
+        // 4567 without 3306: connected to the group or trying to, and SQL not opened.
+        (Some(_), Sql::Closed { .. }) if of.ports.galera => unfit(
+            "waiting-for-primary",
+            "mariadbd is connected to its group (4567) and has not opened SQL (3306): it waits for a primary component"
+                .into(),
+        ),
+        (Some(_), Sql::Closed { .. }) => unfit("starting", "mariadbd runs and has not opened SQL yet".into()),
+        (None, _) => match &of.supervisor {
+            SupervisorSight::Present(supervisor) if supervisor.phase == Phase::Held => {
+                unfit("held", supervisor.detail.clone())
+            }
+            SupervisorSight::Present(supervisor) => unfit("stopped", supervisor.detail.clone()),
+            SupervisorSight::Absent { why } => {
+                unfit("stopped", format!("neither mariadbd nor galera-start runs: {why}"))
+            }
+        },
+    }
+}
+
+/// `/mysql_status` as Cloud Foundry's clients know it, in monit's words.
+pub fn monit_word(of: &Observation) -> &'static str {
+    match (&of.supervisor, &of.process, &of.wsrep) {
+        (_, _, Some(_)) => "running",
+        (SupervisorSight::Absent { .. }, None, _) => "stopped",
+        (SupervisorSight::Absent { .. }, Some(_), _) => "failing",
+        (SupervisorSight::Present(supervisor), _, _) => match supervisor.phase {
+            Phase::Held => "stopped",
+            Phase::Stopping => "pending",
+            Phase::Preparing | Phase::Recovering | Phase::Waiting | Phase::Starting | Phase::Serving => "initializing",
+        },
+    }
+}

@@ -1,0 +1,26 @@
+//! JUDGEMENT: what we conclude from observations, and what we therefore do. Pure: no clock, no
+//! network, no file, no process.
+//!
+//! | question | answered in |
+//! |---|---|
+//! | where does a member stand? | [`standing`] |
+//! | is there a primary component, or are there two? | [`primary`] |
+//! | may this member join, or would that discard its data? | [`join`] |
+//! | may the saved view be restored? | [`restore`] |
+//! | may a member be bootstrapped, and what is the proof? | [`bootstrap`] |
+//! | so how does this member start now? | [`start`] |
+//! | is it fit for clients? | [`health`] |
+//! | what does the errand do? | [`recovery`] |
+
+pub mod bootstrap;
+pub mod health;
+pub mod hold;
+pub mod join;
+pub mod lineage;
+pub mod member;
+pub mod observation;
+pub mod primary;
+pub mod recovery;
+pub mod restore;
+pub mod standing;
+pub mod start;

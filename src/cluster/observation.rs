@@ -1,0 +1,397 @@
+//! What one member's agent reports: facts with their source, no opinion.
+//!
+//! The agent's `GET /v1/observation` sends exactly this, and every decision reads exactly this.
+
+use serde::{Deserialize, Serialize};
+
+use super::hold::{Hold, Outcome};
+use super::lineage::Lineage;
+use super::member::Member;
+use super::standing::Standing;
+use crate::galera::grastate::Grastate;
+use crate::galera::gvwstate::SavedView;
+use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
+use crate::galera::wsrep::Wsrep;
+
+/// Everything that one agent can see of its own member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Who answers.
+    pub member: Identity,
+    /// When it was taken, in UTC.
+    pub at: String,
+    /// What `galera-start` says over its socket.
+    pub supervisor: SupervisorSight,
+    /// The `mariadbd` that runs on the member's data directory, found in /proc, not by a pid file.
+    pub process: Option<Process>,
+    /// Which ports have a listener on this VM.
+    pub ports: Ports,
+    /// What a fresh connection to the server met.
+    pub sql: Sql,
+    /// Galera's status, where SQL answered.
+    pub wsrep: Option<Wsrep>,
+    /// What lies in the data directory.
+    pub disk: Disk,
+    /// The VM.
+    pub host: Host,
+    /// Whom this VM can reach.
+    pub peers: Vec<PeerPorts>,
+    /// What this member remembers outside the data directory.
+    pub memory: Memory,
+    /// Where the member stands, concluded from the above by [`super::standing::standing`].
+    pub position: Standing,
+}
+
+/// Who answers, and what it believes the cluster to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// `mysql/0`.
+    pub name: String,
+    /// BOSH's instance id.
+    pub id: String,
+    /// Availability zone.
+    pub az: Option<String>,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The names of the members that it expects.
+    pub expects: Vec<String>,
+    /// Version of these executables.
+    pub version: String,
+    /// The kernel's boot id: changes when the VM restarts.
+    pub boot_id: String,
+}
+
+/// What the agent learns from `galera-start`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum SupervisorSight {
+    /// It does not run, or does not answer; why.
+    Absent {
+        /// What was met instead.
+        why: String,
+    },
+    /// It answers.
+    Present(Box<Supervisor>),
+}
+
+impl SupervisorSight {
+    /// The supervisor, where it answers.
+    pub fn present(&self) -> Option<&Supervisor> {
+        match self {
+            SupervisorSight::Present(supervisor) => Some(supervisor),
+            SupervisorSight::Absent { .. } => None,
+        }
+    }
+}
+
+/// What `galera-start` publishes about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Supervisor {
+    /// What it is doing.
+    pub phase: Phase,
+    /// For how many seconds.
+    pub phase_seconds: u64,
+    /// The same in a sentence: what it waits for, and why.
+    pub detail: String,
+    /// The position that it found when `mariadbd` was last down.
+    pub position: Standing,
+    /// Who holds this member, with the seconds left.
+    pub hold: Option<Hold>,
+    /// How the last order ended.
+    pub last_outcome: Option<Outcome>,
+    /// Why it does not join, where a person must decide.
+    pub refused: Option<String>,
+    /// The process that it owns.
+    pub child: Option<Child>,
+}
+
+/// What `galera-start` is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Making directories and the empty data directory.
+    Preparing,
+    /// Finding its own position.
+    Recovering,
+    /// Asking the peers, and waiting for something named in the detail.
+    Waiting,
+    /// Held by an order: does not start `mariadbd`.
+    Held,
+    /// `mariadbd` runs and has not opened SQL: waits for a primary component, or receives state.
+    Starting,
+    /// SQL is open.
+    Serving,
+    /// Stopping `mariadbd`.
+    Stopping,
+}
+
+/// The `mariadbd` that a supervisor started or adopted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child {
+    /// Process id.
+    pub pid: i32,
+    /// How it was started.
+    pub mode: StartMode,
+    /// Seconds since it was started or adopted.
+    pub seconds: u64,
+    /// What it and its scripts have done so far: grows while there is progress, in no unit.
+    pub work: u64,
+}
+
+/// How a `mariadbd` was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartMode {
+    /// To join a primary component.
+    Join,
+    /// With `--wsrep-new-cluster`.
+    Bootstrap,
+    /// With its saved view kept, together with all members of that view.
+    RestoreView,
+    /// It ran already; how it was started is not known.
+    Adopted,
+}
+
+/// A running `mariadbd`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: i32,
+    /// Whether it has `--wsrep-new-cluster`.
+    pub new_cluster: bool,
+    /// Whether it only recovers its position (`--wsrep-recover`).
+    pub recovering: bool,
+    /// `--wsrep_start_position`, if it has one with a known position.
+    pub start_position: Option<Position>,
+    /// Whether a state transfer script runs under it.
+    pub state_transfer: bool,
+}
+
+/// Which ports have a listener.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// SQL, 3306.
+    pub sql: bool,
+    /// Group communication, 4567.
+    pub galera: bool,
+    /// Incremental state transfer, 4568.
+    pub ist: bool,
+    /// Full state transfer, 4444.
+    pub sst: bool,
+}
+
+/// What a fresh connection met. An existing socket file proves nothing (K4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Sql {
+    /// It answered.
+    Open {
+        /// After so many milliseconds.
+        milliseconds: u64,
+    },
+    /// Nobody listens on the socket.
+    Closed {
+        /// What was met.
+        why: String,
+    },
+    /// No answer in time: a hung server, or one that is shutting down.
+    TimedOut,
+    /// `Too many connections` (1040): the server lives.
+    TooManyConnections,
+    /// Access denied (1045).
+    Denied,
+    /// Any other error.
+    Failed {
+        /// The server's words.
+        why: String,
+    },
+}
+
+/// A file that may be there or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", content = "content", rename_all = "snake_case")]
+pub enum File<T> {
+    /// There is none.
+    Absent,
+    /// There is one, and it says nothing; why.
+    Garbled(String),
+    /// What it says.
+    Present(T),
+}
+
+impl<T> File<T> {
+    /// What the file says, if it says anything.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            File::Present(value) => Some(value),
+            File::Absent | File::Garbled(_) => None,
+        }
+    }
+}
+
+/// What lies in the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Why the data directory cannot be read, if so.
+    pub unreadable: Option<String>,
+    /// Whether the data directory was initialised.
+    pub initialised: bool,
+    /// Whether there are databases that somebody made.
+    pub user_databases: bool,
+    /// `grastate.dat`.
+    pub grastate: File<Grastate>,
+    /// `gvwstate.dat`.
+    pub saved_view: File<SavedView>,
+    /// The history in the preamble of `galera.cache`.
+    pub cache_history: Option<Uuid>,
+}
+
+impl Disk {
+    /// Whether there is, or may be, data here that a cluster once had. Every doubt counts as data.
+    pub fn has_data(&self) -> bool {
+        let trace = match &self.grastate {
+            File::Absent => false,
+            File::Garbled(_) => true,
+            File::Present(grastate) => !grastate.uuid.is_nil(),
+        };
+        self.unreadable.is_some() || trace || self.user_databases || self.cache_history.is_some()
+    }
+}
+
+/// The VM.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Free bytes for the data directory.
+    pub free_bytes: Option<u64>,
+    /// Free inodes there.
+    pub free_inodes: Option<u64>,
+    /// How long a small write and fsync took there, in milliseconds; none while it hangs.
+    pub write_milliseconds: Option<u64>,
+    /// Load average over one minute.
+    pub load: Option<f64>,
+}
+
+/// What a TCP connect met. A time-out is not a refusal: it says nothing about the other side (G11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortAnswer {
+    /// Somebody listens.
+    Open,
+    /// The VM is there and nobody listens.
+    Refused,
+    /// No answer, or no route.
+    Silent,
+}
+
+/// Whether this VM reaches a peer's ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerPorts {
+    /// The peer.
+    pub name: String,
+    /// Its agent.
+    pub agent: PortAnswer,
+    /// Its port 4567.
+    pub galera: PortAnswer,
+}
+
+/// What a member remembers outside the data directory, where no state transfer wipes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The incarnations that it knows of.
+    pub lineage: Lineage,
+    /// The incarnation in which it was last synced.
+    pub incarnation: Option<Uuid>,
+    /// The last position that it is known to have had.
+    pub last_position: Option<Position>,
+    /// A join that began and has not ended in Synced.
+    pub joining: Option<Joining>,
+    /// The very first bootstrap began here and has not ended in Synced: nobody was served yet, so it may
+    /// be tried again.
+    pub founding: bool,
+    /// What could not be read, if anything: then nothing is concluded from the rest.
+    pub damaged: Option<String>,
+}
+
+/// A join under way: what was allowed when it began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Joining {
+    /// The position that the member had; none if it had no data.
+    pub from: Option<Position>,
+    /// The newest incarnation of the component that it joins.
+    pub incarnation: Option<Uuid>,
+}
+
+impl Memory {
+    /// Whether the member remembers ever having been in a cluster.
+    pub fn knows_a_cluster(&self) -> bool {
+        self.damaged.is_some() || !self.lineage.is_empty() || self.last_position.is_some() || self.joining.is_some()
+    }
+
+    /// The incarnation to which data at this position belongs. What was applied during a join came
+    /// from the component that was joined, even if the member never became Synced there.
+    pub fn incarnation_at(&self, position: Position) -> Option<Uuid> {
+        match &self.joining {
+            Some(joining) if joining.from != Some(position) => joining.incarnation.or(self.incarnation),
+            _ => self.incarnation,
+        }
+    }
+}
+
+/// What an observer has of one expected member.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberView {
+    /// The member.
+    pub member: Member,
+    /// What came of asking its agent.
+    pub sight: Sight,
+    /// What came of a connect to its port 4567; asked only where the agent gave no answer.
+    pub galera_port: Option<PortAnswer>,
+}
+
+/// What came of asking an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sight {
+    /// It answered.
+    Seen(Box<Observation>),
+    /// Its port is closed: the VM is there, the agent is not.
+    Refused,
+    /// No answer in time, or no route: says nothing about the member.
+    Silent(String),
+    /// It answered something else than an observation: wrong password, another instance, an error.
+    Unusable(String),
+}
+
+impl MemberView {
+    /// The observation, where there is one.
+    pub fn seen(&self) -> Option<&Observation> {
+        match &self.sight {
+            Sight::Seen(observation) => Some(observation),
+            _ => None,
+        }
+    }
+
+    /// Why there is no observation, as a clause: `its agent does not answer: ...`.
+    pub fn why_unseen(&self) -> Option<String> {
+        match &self.sight {
+            Sight::Seen(_) => None,
+            Sight::Refused => Some("its VM answers but its agent does not run".into()),
+            Sight::Silent(why) => Some(format!("its agent does not answer: {why}")),
+            Sight::Unusable(why) => Some(format!("its agent's answer cannot be used: {why}")),
+        }
+    }
+}
+
+/// Whether an answer may be taken for the member that was asked: an address may lead to another VM
+/// by stale DNS, or by an IP that was given away again.
+pub fn identified(asked: &Member, observation: Observation) -> Sight {
+    if observation.member.id == asked.id {
+        Sight::Seen(Box::new(observation))
+    } else {
+        Sight::Unusable(format!(
+            "asked instance {} at {}, and instance {} ({}) answered: stale DNS or a reused address",
+            asked.id, asked.address, observation.member.id, observation.member.name
+        ))
+    }
+}

@@ -1,0 +1,81 @@
+//! Which primary components the observations show.
+
+use std::collections::BTreeSet;
+
+use super::lineage::Lineage;
+use super::observation::Observation;
+use crate::galera::uuid::Uuid;
+
+/// A primary component, put together from what its members' agents report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// The names of the members that report it.
+    pub members: Vec<String>,
+    /// Those of them that are Synced and let statements through.
+    pub synced: Vec<String>,
+    /// How many members Galera counts in it.
+    pub size: u32,
+    /// Its history; none if the members do not agree on one, or it is nil.
+    pub history: Option<Uuid>,
+    /// The highest position that any of its members reports.
+    pub seqno: u64,
+    /// The longest lineage among its members.
+    pub lineage: Lineage,
+}
+
+/// What there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Primaries {
+    /// No observed member is primary.
+    None,
+    /// One primary component.
+    One(Primary),
+    /// Two or more that have no member in common: two writers.
+    Split(Vec<Primary>),
+}
+
+/// Finds the primary components. Two members are in one component when the memberships that Galera
+/// lists to them overlap; equal history UUIDs prove nothing, a double bootstrap has the same on both.
+pub fn primaries<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> Primaries {
+    let mut components: Vec<(BTreeSet<&str>, Vec<&Observation>)> = Vec::new();
+    for observation in observations {
+        let Some(wsrep) = observation.wsrep.as_ref().filter(|w| w.is_primary()) else {
+            continue;
+        };
+        let mut addresses: BTreeSet<&str> =
+            wsrep.incoming_addresses.split(',').map(str::trim).filter(|a| !a.is_empty() && *a != "AUTO").collect();
+        // The member itself is one of them, whatever its address looks like to Galera.
+        addresses.insert(&observation.member.name);
+        let mut members = vec![observation];
+        components.retain_mut(|(known, of)| {
+            let apart = known.is_disjoint(&addresses);
+            if !apart {
+                addresses.append(known);
+                members.append(of);
+            }
+            apart
+        });
+        components.push((addresses, members));
+    }
+    let mut found: Vec<Primary> = components.into_iter().map(|(_, members)| primary(members)).collect();
+    match found.len() {
+        0 => Primaries::None,
+        1 => found.pop().map_or(Primaries::None, Primaries::One),
+        _ => Primaries::Split(found),
+    }
+}
+
+fn primary(mut members: Vec<&Observation>) -> Primary {
+    members.sort_by(|a, b| a.member.name.cmp(&b.member.name));
+    let wsreps = || members.iter().filter_map(|o| o.wsrep.as_ref());
+    let histories: BTreeSet<Uuid> = wsreps().filter_map(|w| w.cluster_state_uuid).collect();
+    let name = |o: &&Observation| o.member.name.clone();
+    Primary {
+        synced: members.iter().filter(|o| o.wsrep.as_ref().is_some_and(|w| w.is_synced())).map(name).collect(),
+        size: wsreps().map(|w| w.cluster_size).max().unwrap_or_default(),
+        history: histories.first().filter(|_| histories.len() == 1).copied(),
+        seqno: wsreps().filter_map(|w| w.last_committed).max().unwrap_or_default(),
+        lineage: members.iter().fold(Lineage::default(), |longest, o| longest.longer(&o.memory.lineage).clone()),
+        members: members.iter().map(name).collect(),
+    }
+}

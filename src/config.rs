@@ -1,0 +1,411 @@
+//! Configuration files: YAML, unknown keys rejected, no defaults. An error names the key's path.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+use crate::cluster::member::{Cluster, Member};
+
+/// A configuration that cannot be used. Exit code 2; nothing was changed.
+#[derive(Debug)]
+pub struct BadConfig(String);
+
+impl std::fmt::Display for BadConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadConfig {}
+
+/// A configuration file's content.
+pub trait Config: DeserializeOwned {
+    /// What is wrong with it although every key has the right form: a sentence with the key's path.
+    fn fault(&self) -> Option<String>;
+}
+
+/// Reads and checks a configuration file.
+pub fn load<C: Config>(path: &Path) -> Result<C, BadConfig> {
+    let bad = |what: String| BadConfig(format!("configuration {}: {what}", path.display()));
+    let text = fs::read_to_string(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    parse(&text).map_err(bad)
+}
+
+fn parse<C: Config>(text: &str) -> Result<C, String> {
+    // In two steps, because the YAML reader alone does not tell the path of a wrong key.
+    let tree: serde_json::Value = serde_yaml::from_str(text).map_err(|e| format!("is not YAML: {e}"))?;
+    let config: C = serde_path_to_error::deserialize(tree).map_err(|e| {
+        let (path, what) = (e.path().to_string(), e.inner().to_string());
+        if path == "." { what } else { format!("{path}: {what}") }
+    })?;
+    match config.fault() {
+        Some(fault) => Err(fault),
+        None => Ok(config),
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    humantime::parse_duration(&text)
+        .map_err(|e| serde::de::Error::custom(format!("expected a duration such as 60s or 10m, found {text:?}: {e}")))
+}
+
+/// `member.yml`: this member, and everything that the executables on its VM need.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberConfig {
+    /// The name of this member.
+    pub instance: String,
+    /// The expected members.
+    pub cluster: Cluster,
+    /// How agents are asked.
+    pub agents: Agents,
+    /// The server.
+    pub mariadb: MariaDb,
+    /// Our own directories and files.
+    pub paths: Paths,
+    /// `RLIMIT_NOFILE` of `mariadbd`.
+    pub open_files: u64,
+    /// Bounds.
+    pub timeouts: Timeouts,
+}
+
+/// How members' agents are asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agents {
+    /// TCP port, the same on all members.
+    pub port: u16,
+    /// Basic auth.
+    pub username: String,
+    /// Basic auth.
+    pub password: Secret,
+    /// HTTPS instead of HTTP.
+    #[serde(default)]
+    pub tls: Option<AgentsTls>,
+}
+
+/// HTTPS to the agents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentsTls {
+    /// Who signed the agents' certificates.
+    pub ca: PathBuf,
+    /// Our client certificate, where agents want one.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[serde(default)]
+    pub private_key: Option<PathBuf>,
+    /// The name in the agents' certificates.
+    pub server_name: String,
+}
+
+/// A text that no log and no error message shows.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// The server and its files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MariaDb {
+    /// The user that supervisor, server and agent run as.
+    pub user: String,
+    /// `mariadbd`.
+    pub program: PathBuf,
+    /// `mariadb-install-db`.
+    pub install_program: PathBuf,
+    /// `my.cnf`.
+    pub defaults_file: PathBuf,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The server's Unix socket.
+    pub socket: PathBuf,
+    /// The server's error log.
+    pub error_log: PathBuf,
+    /// SQL port.
+    pub port: u16,
+    /// Group communication port.
+    pub galera_port: u16,
+    /// The local administrator, authenticated by the socket.
+    pub admin_user: String,
+}
+
+/// Our own directories and files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// What must survive: lineage, hold, journal. On the persistent disk, outside the data directory.
+    pub state_dir: PathBuf,
+    /// Pid file, lock, sockets.
+    pub run_dir: PathBuf,
+    /// Logs.
+    pub log_dir: PathBuf,
+    /// Temporary files of the server.
+    pub tmp_dir: PathBuf,
+    /// `seed.yml`.
+    pub seed_file: PathBuf,
+    /// Files that get mode 0600.
+    pub private_files: Vec<PathBuf>,
+}
+
+/// Bounds of what `galera-start` and `galera-drain` wait for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// One question to a peer's agent.
+    #[serde(deserialize_with = "duration")]
+    pub ask: Duration,
+    /// `--wsrep-recover` without progress.
+    #[serde(deserialize_with = "duration")]
+    pub recover_stall: Duration,
+    /// A restored view that does not become primary.
+    #[serde(deserialize_with = "duration")]
+    pub restore: Duration,
+    /// SIGTERM to `mariadbd` before SIGKILL.
+    #[serde(deserialize_with = "duration")]
+    pub stop: Duration,
+    /// The whole of a drain.
+    #[serde(deserialize_with = "duration")]
+    pub drain: Duration,
+}
+
+impl Config for MemberConfig {
+    fn fault(&self) -> Option<String> {
+        if let Some(fault) = self.cluster.fault() {
+            return Some(fault);
+        }
+        if self.cluster.member(&self.instance).is_none() {
+            return Some(format!("instance: expected the name of one of cluster.members, found {:?}", self.instance));
+        }
+        if self.paths.state_dir.starts_with(&self.mariadb.data_dir) {
+            return Some("paths.state_dir: must not lie in mariadb.data_dir, a state transfer wipes that".into());
+        }
+        self.agents.fault()
+    }
+}
+
+impl Agents {
+    fn fault(&self) -> Option<String> {
+        let tls = self.tls.as_ref()?;
+        (tls.certificate.is_some() != tls.private_key.is_some())
+            .then(|| "agents.tls: certificate and private_key are given together or not at all".into())
+    }
+}
+
+impl MemberConfig {
+    /// This member and the others.
+    pub fn split(&self) -> Result<(&Member, Vec<&Member>), BadConfig> {
+        let me = self
+            .cluster
+            .member(&self.instance)
+            .ok_or_else(|| BadConfig(format!("instance: {:?} is none of cluster.members", self.instance)))?;
+        Ok((me, self.cluster.members.iter().filter(|m| m.name != me.name).collect()))
+    }
+}
+
+/// `seed.yml`: what is made in a new cluster, and kept so.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedConfig {
+    /// Databases that must exist.
+    pub databases: Vec<String>,
+    /// Users that must exist, with these passwords.
+    pub users: Vec<SeedUser>,
+}
+
+/// A user to be seeded.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedUser {
+    /// Its name.
+    pub name: String,
+    /// From where it connects; `%` for anywhere.
+    pub host: String,
+    /// Its password.
+    pub password: Secret,
+    /// What it may do.
+    pub role: Role,
+    /// The databases of role `schema`.
+    #[serde(default)]
+    pub databases: Vec<String>,
+}
+
+/// What a seeded user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, with the right to grant it.
+    Admin,
+    /// Everything on its databases.
+    Schema,
+    /// Log in only.
+    Minimal,
+}
+
+impl Config for SeedConfig {
+    fn fault(&self) -> Option<String> {
+        self.users.iter().enumerate().find_map(|(at, user)| {
+            let schema = user.role == Role::Schema;
+            (schema == user.databases.is_empty())
+                .then(|| format!("users[{at}].databases: expected for role schema, and for no other role"))
+        })
+    }
+}
+
+/// `galera-agent.yml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// The member's `member.yml`.
+    pub member: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Basic auth.
+    pub username: String,
+    /// Basic auth.
+    pub password: Secret,
+    /// Whether a donor counts as fit for clients.
+    pub available_when_donor: bool,
+    /// Whether a read-only server counts as fit for clients.
+    pub available_when_read_only: bool,
+    /// HTTPS instead of HTTP.
+    #[serde(default)]
+    pub tls: Option<ListenTls>,
+    /// Pid file and lock.
+    pub run_dir: PathBuf,
+    /// Log.
+    pub log_dir: PathBuf,
+    /// Files that get mode 0600.
+    pub private_files: Vec<PathBuf>,
+    /// The user that the agent runs as.
+    pub user: String,
+}
+
+/// Where the agent listens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// IP address.
+    pub address: std::net::IpAddr,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// The agent's HTTPS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenTls {
+    /// The agent's certificate chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub private_key: PathBuf,
+    /// Where given, clients must show a certificate signed by it.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Config for AgentConfig {
+    fn fault(&self) -> Option<String> {
+        self.password.reveal().is_empty().then(|| "password: expected a password, found an empty text".into())
+    }
+}
+
+/// `galera-bootstrap.yml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapConfig {
+    /// The instance that runs this errand.
+    pub runs_on: String,
+    /// The expected members.
+    pub cluster: Cluster,
+    /// How agents are asked.
+    pub agents: Agents,
+    /// Log.
+    pub log_dir: PathBuf,
+    /// Bounds.
+    pub timeouts: BootstrapTimeouts,
+}
+
+/// Bounds of the errand's steps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapTimeouts {
+    /// One question to an agent.
+    #[serde(deserialize_with = "duration")]
+    pub ask: Duration,
+    /// All members stopped, and their positions known.
+    #[serde(deserialize_with = "duration")]
+    pub stop: Duration,
+    /// The bootstrapped member primary and Synced.
+    #[serde(deserialize_with = "duration")]
+    pub start: Duration,
+    /// A joiner without progress.
+    #[serde(deserialize_with = "duration")]
+    pub join_stall: Duration,
+}
+
+impl Config for BootstrapConfig {
+    fn fault(&self) -> Option<String> {
+        self.cluster.fault().or_else(|| self.agents.fault())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: &str =
+        "databases: [cf]\nusers:\n  - {name: app, host: '%', password: 'p''\"\\n', role: schema, databases: [cf]}\n";
+
+    #[test]
+    fn a_good_file() {
+        let seed: SeedConfig = parse(SEED).unwrap();
+        assert_eq!(seed.users[0].role, Role::Schema);
+    }
+
+    #[test]
+    fn an_error_names_the_path_and_what_is_expected() {
+        for (text, words) in [
+            (SEED.replace("host:", "hots:"), ["users[0]", "hots", "expected"]),
+            (SEED.replace("role: schema", "role: boss"), ["users[0].role", "boss", "admin"]),
+            (SEED.replace("databases: [cf]\nusers", "databases: 5\nusers"), ["databases", "5", "sequence"]),
+            (SEED.replace("users:", "users: ["), ["YAML", "", ""]),
+            (SEED.replace("role: schema", "role: admin"), ["users[0].databases", "schema", ""]),
+            (String::new(), ["", "", ""]),
+        ] {
+            let error = parse::<SeedConfig>(&text).unwrap_err();
+            assert!(words.iter().all(|w| error.contains(w)), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_with_a_unit() {
+        let at = |text: &str| duration(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text));
+        assert_eq!(at("10m").unwrap(), Duration::from_secs(600));
+        assert!(at("10").unwrap_err().to_string().contains("60s"));
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let seed: SeedConfig = parse(SEED).unwrap();
+        assert!(!format!("{seed:?}").contains("p'"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Holding all members: the fence of the errand, and what elects a leader among several.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::Verdict;
+use super::following::{Leader, leader_of};
+use crate::agent::api::{self, HoldBody, OutcomeBody, ReleaseBody};
+use crate::agent::client::Client;
+use crate::cluster::member::Member;
+use crate::config::BootstrapConfig;
+use crate::galera::uuid::Uuid;
+use crate::host::supervisor::random_uuid;
+
+/// A hold ends by itself after this time; it is renewed while the errand lives.
+pub(super) const LEASE: Duration = Duration::from_secs(90);
+/// The owner's text begins with this, by which other runs of the errand know it.
+pub(super) const OWNER: &str = "bootstrap errand on ";
+
+/// All members, held by one order.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) order: Uuid,
+    owner: String,
+}
+
+/// What came of trying to hold all.
+pub(super) enum Taken {
+    /// All are held.
+    Held(Held),
+    /// Another run of the errand was first.
+    ByAnother(Leader),
+}
+
+/// Holds the members one after the other, in the order of the configuration, which is the same for
+/// all runs: so the one that gets the first member gets them all.
+pub(super) fn take(client: &Client, config: &BootstrapConfig) -> Result<Taken> {
+    let held = Held { order: random_uuid()?, owner: format!("{OWNER}{}", config.runs_on) };
+    for (at, member) in config.cluster.members.iter().enumerate() {
+        let Err(refused) = held.ask(client, member) else {
+            continue;
+        };
+        let before: Vec<&Member> = config.cluster.members.iter().take(at).collect();
+        for member in before {
+            // What cannot be given back ends by itself.
+            let _ = client.tell(member, api::RELEASE, &ReleaseBody { order: held.order, outcome: None });
+        }
+        let view = client.observe(&[member]);
+        return match view.first().and_then(leader_of) {
+            Some(leader) => Ok(Taken::ByAnother(leader)),
+            None => Err(refused.context("nothing was changed")),
+        };
+    }
+    Ok(Taken::Held(held))
+}
+
+impl Held {
+    fn ask(&self, client: &Client, member: &Member) -> Result<String> {
+        let body = HoldBody {
+            order: self.order,
+            owner: self.owner.clone(),
+            reason: "recovery of the cluster".into(),
+            seconds: LEASE.as_secs(),
+        };
+        client.tell(member, api::HOLD, &body)
+    }
+
+    /// Renews all holds.
+    pub(super) fn renew(&self, client: &Client, members: &[&Member]) -> Result<()> {
+        for member in members {
+            self.ask(client, member).with_context(|| format!("the hold on {} could not be renewed", member.name))?;
+        }
+        Ok(())
+    }
+
+    /// Releases all, and leaves word how it ended. Returns the members that could not be released.
+    pub(super) fn release(&self, client: &Client, config: &BootstrapConfig, verdict: &Verdict) -> Vec<String> {
+        let outcome = OutcomeBody { exit: verdict.exit.code(), text: verdict.text.clone() };
+        let body = ReleaseBody { order: self.order, outcome: Some(outcome) };
+        // Followers look for the outcome once no hold is left; the first member is the last to go.
+        config
+            .cluster
+            .members
+            .iter()
+            .rev()
+            .filter(|m| client.tell(m, api::RELEASE, &body).is_err())
+            .map(|m| m.name.clone())
+            .collect()
+    }
+}

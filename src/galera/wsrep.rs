@@ -1,0 +1,200 @@
+//! Galera's own words about itself, from `SHOW GLOBAL STATUS` and `SHOW GLOBAL VARIABLES`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::position::Position;
+use super::uuid::Uuid;
+
+/// `wsrep_cluster_status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterStatus {
+    /// Member of a component with quorum.
+    Primary,
+    /// In a component without quorum.
+    NonPrimary,
+    /// Not in any component: after an inconsistency, or a lost second primary.
+    Disconnected,
+}
+
+/// `wsrep_local_state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalState {
+    /// 0: not (or no longer) part of a primary component.
+    Initialized,
+    /// 1: about to receive, or receiving, state.
+    Joining,
+    /// 2: giving state to another member, or desynced by hand.
+    Donor,
+    /// 3: has its state, is catching up.
+    Joined,
+    /// 4: caught up.
+    Synced,
+    /// Voted out: the data differs from the others'.
+    Inconsistent,
+}
+
+/// The status of a `mariadbd` whose SQL answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wsrep {
+    /// Whether, and in what kind of component.
+    pub cluster_status: ClusterStatus,
+    /// The history of the component.
+    pub cluster_state_uuid: Option<Uuid>,
+    /// Members of the component.
+    pub cluster_size: u32,
+    /// The component's view number; none while not primary (Galera shows -1 as 2^64-1).
+    pub cluster_conf_id: Option<u64>,
+    /// The member's state.
+    pub local_state: LocalState,
+    /// The same in Galera's words.
+    pub local_state_comment: String,
+    /// The history of the member's data.
+    pub local_state_uuid: Option<Uuid>,
+    /// The member's number in the view; none while not primary.
+    pub local_index: Option<u64>,
+    /// Whether statements are let through.
+    pub ready: bool,
+    /// Whether there is a connection to the group.
+    pub connected: bool,
+    /// The last transaction committed here.
+    pub last_committed: Option<u64>,
+    /// This member's UUID in the group.
+    pub gcomm_uuid: Option<Uuid>,
+    /// The addresses of the component's members, as Galera lists them.
+    pub incoming_addresses: String,
+    /// How many reasons there are to be desynced; a donor has at least one.
+    pub desync_count: u32,
+    /// `read_only`.
+    pub read_only: bool,
+    /// Galera's version.
+    pub provider_version: String,
+}
+
+impl Wsrep {
+    /// From the rows of `SHOW GLOBAL STATUS LIKE 'wsrep%'` and the variable `read_only`; none where
+    /// the server has no wsrep status at all (not a Galera server).
+    pub fn from_rows(rows: &BTreeMap<String, String>, read_only: bool) -> Option<Wsrep> {
+        let text = |name: &str| rows.get(name).map(String::as_str).unwrap_or_default();
+        let number = |name: &str| text(name).parse::<u64>().ok().filter(|n| *n != u64::MAX);
+        let uuid = |name: &str| text(name).parse::<Uuid>().ok().filter(|u| !u.is_nil());
+        let comment = text("wsrep_local_state_comment");
+        Some(Wsrep {
+            cluster_status: match rows.get("wsrep_cluster_status")?.to_ascii_lowercase().as_str() {
+                "primary" => ClusterStatus::Primary,
+                "non-primary" => ClusterStatus::NonPrimary,
+                _ => ClusterStatus::Disconnected,
+            },
+            cluster_state_uuid: uuid("wsrep_cluster_state_uuid"),
+            cluster_size: number("wsrep_cluster_size").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            cluster_conf_id: number("wsrep_cluster_conf_id"),
+            local_state: match (number("wsrep_local_state"), comment) {
+                (_, "Inconsistent") => LocalState::Inconsistent,
+                (Some(1), _) => LocalState::Joining,
+                (Some(2), _) => LocalState::Donor,
+                (Some(3), _) => LocalState::Joined,
+                (Some(4), _) => LocalState::Synced,
+                _ => LocalState::Initialized,
+            },
+            local_state_comment: comment.to_owned(),
+            local_state_uuid: uuid("wsrep_local_state_uuid"),
+            local_index: number("wsrep_local_index"),
+            ready: text("wsrep_ready") == "ON",
+            connected: text("wsrep_connected") == "ON",
+            last_committed: number("wsrep_last_committed"),
+            gcomm_uuid: uuid("wsrep_gcomm_uuid"),
+            incoming_addresses: text("wsrep_incoming_addresses").to_owned(),
+            desync_count: number("wsrep_desync_count").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            read_only,
+            provider_version: text("wsrep_provider_version").to_owned(),
+        })
+    }
+
+    /// `wsrep_local_state` as Galera numbers it.
+    pub fn local_state_number(&self) -> u8 {
+        match self.local_state {
+            LocalState::Initialized | LocalState::Inconsistent => 0,
+            LocalState::Joining => 1,
+            LocalState::Donor => 2,
+            LocalState::Joined => 3,
+            LocalState::Synced => 4,
+        }
+    }
+
+    /// Whether this member is in a component with quorum.
+    pub fn is_primary(&self) -> bool {
+        self.cluster_status == ClusterStatus::Primary
+    }
+
+    /// Whether it serves: primary, caught up, and statements are let through.
+    pub fn is_synced(&self) -> bool {
+        self.is_primary() && self.local_state == LocalState::Synced && self.ready
+    }
+
+    /// The position of a live member; `last_committed` is also true while non-primary.
+    pub fn position(&self) -> Option<Position> {
+        Position::new(self.local_state_uuid?, self.last_committed?)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A healthy member of a component of three.
+    pub(crate) fn synced(history: &str, seqno: u64) -> Wsrep {
+        let rows = [
+            ("wsrep_cluster_status", "Primary"),
+            ("wsrep_cluster_state_uuid", history),
+            ("wsrep_local_state_uuid", history),
+            ("wsrep_cluster_size", "3"),
+            ("wsrep_cluster_conf_id", "3"),
+            ("wsrep_local_state", "4"),
+            ("wsrep_local_state_comment", "Synced"),
+            ("wsrep_local_index", "0"),
+            ("wsrep_ready", "ON"),
+            ("wsrep_connected", "ON"),
+            ("wsrep_last_committed", &seqno.to_string()),
+        ]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect();
+        Wsrep::from_rows(&rows, false).unwrap()
+    }
+
+    #[test]
+    fn a_synced_member() {
+        let wsrep = synced("746e46f3-8f76-11e7-9c1c-a220eabab4ba", 42);
+        assert!(wsrep.is_synced());
+        assert_eq!(wsrep.position().unwrap().seqno(), 42);
+    }
+
+    #[test]
+    fn a_member_without_quorum_still_has_its_position() {
+        let mut rows: BTreeMap<String, String> = BTreeMap::new();
+        for (k, v) in [
+            ("wsrep_cluster_status", "non-Primary"),
+            ("wsrep_cluster_conf_id", "18446744073709551615"),
+            ("wsrep_local_state", "0"),
+            ("wsrep_local_state_comment", "Initialized"),
+            ("wsrep_local_state_uuid", "746e46f3-8f76-11e7-9c1c-a220eabab4ba"),
+            ("wsrep_last_committed", "7"),
+            ("wsrep_ready", "OFF"),
+            ("wsrep_local_index", "18446744073709551615"),
+        ] {
+            rows.insert(k.into(), v.into());
+        }
+        let wsrep = Wsrep::from_rows(&rows, false).unwrap();
+        assert!(!wsrep.is_primary() && !wsrep.is_synced());
+        assert_eq!((wsrep.cluster_conf_id, wsrep.local_index), (None, None));
+        assert_eq!(wsrep.position().unwrap().seqno(), 7);
+    }
+
+    #[test]
+    fn a_server_without_galera() {
+        assert_eq!(Wsrep::from_rows(&BTreeMap::new(), false), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! HANDS: the only code that touches the VM. It fetches and does; what to do is decided in
+//! [`crate::cluster`].
+
+pub mod datadir;
+pub mod detach;
+pub mod files;
+pub mod journal;
+pub mod mariadbd;
+pub mod observe;
+pub mod ports;
+pub mod prepare;
+pub mod processes;
+pub mod seed;
+pub mod socket;
+pub mod sql;
+pub mod store;
+pub mod supervisor;

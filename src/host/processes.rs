@@ -1,0 +1,179 @@
+//! Processes, from /proc. A pid file proves nothing, in either direction (K3, K11).
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use crate::cluster::observation::Process;
+
+/// One process as /proc shows it. Its start time tells it from a later one with the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handle {
+    /// Process id.
+    pub pid: i32,
+    started: u64,
+}
+
+impl Handle {
+    /// The living process of this number; none if there is none, or only a zombie.
+    pub fn of(pid: i32) -> Option<Handle> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in brackets, may hold anything; the rest begins after the last bracket.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?;
+        // Field 22 of proc(5); two are gone before the bracket, one was the state.
+        let started = fields.nth(18)?.parse().ok()?;
+        (state != "Z" && state != "X").then_some(Handle { pid, started })
+    }
+
+    /// Whether this very process still lives.
+    pub fn lives(&self) -> bool {
+        Handle::of(self.pid) == Some(*self)
+    }
+
+    /// Sends a signal, if it still lives.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        if !self.lives() {
+            return Ok(());
+        }
+        gone_is_fine(kill(Pid::from_raw(self.pid), signal))
+            .with_context(|| format!("send {signal} to process {}", self.pid))
+    }
+
+    /// Sends a signal to its whole process group, state transfer scripts included, if it leads one.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        let leads = nix::unistd::getpgid(Some(Pid::from_raw(self.pid))).is_ok_and(|g| g.as_raw() == self.pid);
+        if !leads || !self.lives() {
+            return self.signal(signal);
+        }
+        gone_is_fine(killpg(Pid::from_raw(self.pid), signal))
+            .with_context(|| format!("send {signal} to process group {}", self.pid))
+    }
+}
+
+fn gone_is_fine(sent: nix::Result<()>) -> nix::Result<()> {
+    match sent {
+        Err(Errno::ESRCH) => Ok(()),
+        other => other,
+    }
+}
+
+/// The `mariadbd` that runs with this defaults file, and what its command line tells.
+pub fn find_mariadbd(defaults_file: &Path) -> Option<(Handle, Process)> {
+    let wanted = format!("--defaults-file={}", defaults_file.display());
+    let mut found: Vec<(Handle, Process)> = pids()
+        .filter_map(|pid| {
+            let arguments = arguments_of(pid)?;
+            let server = Path::new(arguments.first()?).file_name().is_some_and(|n| n == "mariadbd" || n == "mysqld");
+            (server && arguments.contains(&wanted)).then_some(())?;
+            Some((Handle::of(pid)?, described(pid, &arguments)))
+        })
+        .collect();
+    // A recovery beside a server would be the lesser fact.
+    found.sort_by_key(|(handle, process)| (process.recovering, handle.started));
+    found.into_iter().next()
+}
+
+fn described(pid: i32, arguments: &[String]) -> Process {
+    let has = |name: &str| arguments.iter().any(|a| a.replace('_', "-") == name);
+    let start_position = arguments.iter().find_map(|a| {
+        let (name, value) = a.split_once('=')?;
+        (name.replace('_', "-") == "--wsrep-start-position").then(|| value.parse().ok())?
+    });
+    Process {
+        pid,
+        new_cluster: has("--wsrep-new-cluster"),
+        recovering: has("--wsrep-recover"),
+        start_position,
+        state_transfer: descendants(pid).iter().any(|child| {
+            arguments_of(*child).is_some_and(|a| a.iter().take(3).any(|word| word.contains("wsrep_sst_")))
+        }),
+    }
+}
+
+/// All processes below this one.
+fn descendants(pid: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> = pids().filter_map(|p| Some((p, parent_of(p)?))).collect();
+    let mut below = vec![pid];
+    let mut at = 0;
+    while let Some(parent) = below.get(at).copied() {
+        below.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(child, _)| *child));
+        at += 1;
+    }
+    below.split_off(1)
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn arguments_of(pid: i32) -> Option<Vec<String>> {
+    let raw = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let arguments: Vec<String> =
+        raw.split(|b| *b == 0).filter(|a| !a.is_empty()).map(|a| String::from_utf8_lossy(a).into_owned()).collect();
+    (!arguments.is_empty()).then_some(arguments)
+}
+
+/// What a process has done so far: a number that grows while it reads, writes or computes. Two equal
+/// numbers in a row mean that it stands still.
+pub fn work_done(pid: i32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let bytes: u64 = io
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(key, _)| matches!(*key, "rchar" | "wchar"))
+        .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
+        .sum();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let ticks: u64 = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum())
+        .unwrap_or_default();
+    bytes.wrapping_add(ticks)
+}
+
+/// The same for a process and all processes below it.
+pub fn work_done_below(pid: i32) -> u64 {
+    descendants(pid).into_iter().fold(work_done(pid), |sum, child| sum.wrapping_add(work_done(child)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_of_one_process_only() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let handle = Handle::of(own).unwrap();
+        assert!(handle.lives());
+        assert!(!Handle { started: handle.started + 1, ..handle }.lives(), "a reused number is another process");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        child.wait().unwrap();
+        assert_eq!(Handle::of(pid), None);
+    }
+
+    #[test]
+    fn k3_k6_what_a_command_line_tells() {
+        let arguments: Vec<String> = [
+            "/var/vcap/packages/mariadb/bin/mysqld",
+            "--wsrep_start_position=746e46f3-8f76-11e7-9c1c-a220eabab4ba:20626756",
+            "--wsrep-new-cluster",
+        ]
+        .map(String::from)
+        .into();
+        let process = described(0, &arguments);
+        assert_eq!(process.start_position.unwrap().seqno(), 20_626_756);
+        assert!(process.new_cluster && !process.recovering);
+    }
+}

@@ -1,0 +1,98 @@
+//! Databases and users that a cluster must have. Asked for at every start of a Synced member, changed
+//! only where something differs: DDL is replicated and blocks the whole cluster.
+
+use anyhow::{Context, Result};
+use mysql::Conn;
+use mysql::prelude::Queryable;
+
+use super::sql::{identifier, quoted};
+use crate::config::{Role, SeedConfig, SeedUser};
+
+/// Our own database: one row, written and read to see that writes reach every member.
+const OWN_DATABASE: &str = "mariadb_galera";
+
+/// Makes what is missing; returns what was changed, in words without secrets.
+pub fn seed(connection: &mut Conn, wanted: &SeedConfig) -> Result<Vec<String>> {
+    // Known quoting rules, whatever the server's mode is.
+    connection.query_drop("SET SESSION sql_mode = ''").context("set the session's mode")?;
+    let mut changed = Vec::new();
+    let there: Vec<String> =
+        connection.query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA").context("list databases")?;
+    for database in wanted.databases.iter().map(String::as_str).chain([OWN_DATABASE]) {
+        if !there.iter().any(|d| d == database) {
+            connection
+                .query_drop(format!("CREATE DATABASE IF NOT EXISTS {}", identifier(database)))
+                .with_context(|| format!("create database {database}"))?;
+            changed.push(format!("database {database}"));
+        }
+    }
+    let own_table: Option<u8> = connection
+        .exec_first(
+            "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'heartbeat'",
+            (OWN_DATABASE,),
+        )
+        .context("look for our own table")?;
+    if own_table.is_none() {
+        connection
+            .query_drop(format!("CREATE TABLE IF NOT EXISTS {OWN_DATABASE}.heartbeat (id INT PRIMARY KEY, token CHAR(36) NOT NULL) ENGINE=InnoDB"))
+            .context("create our own table")?;
+        changed.push(format!("table {OWN_DATABASE}.heartbeat"));
+    }
+    for user in &wanted.users {
+        if seed_user(connection, user).with_context(|| format!("seed user {}@{}", user.name, user.host))? {
+            changed.push(format!("user {}@{}", user.name, user.host));
+        }
+    }
+    Ok(changed)
+}
+
+fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
+    let hash: String = connection.exec_first("SELECT PASSWORD(?)", (user.password.reveal(),))?.unwrap_or_default();
+    let current: Option<String> = connection.exec_first(
+        "SELECT COALESCE(JSON_VALUE(Priv, '$.authentication_string'), '') FROM mysql.global_priv WHERE User = ? AND Host = ?",
+        (&user.name, &user.host),
+    )?;
+    let account = format!("{}@{}", quoted(&user.name), quoted(&user.host));
+    let mut changed = false;
+    if current.as_deref() != Some(hash.as_str()) {
+        // The hash goes over the wire, never the password: no log of the server can show it.
+        let secret = format!("IDENTIFIED VIA mysql_native_password USING {}", quoted(&hash));
+        connection.query_drop(format!("CREATE USER IF NOT EXISTS {account} {secret}"))?;
+        connection.query_drop(format!("ALTER USER {account} {secret}"))?;
+        changed = true;
+    }
+    let granted: Vec<String> = connection.query(format!("SHOW GRANTS FOR {account}"))?;
+    let has = |what: &str| granted.iter().any(|line| line.starts_with(what));
+    match user.role {
+        Role::Minimal => {}
+        Role::Admin => {
+            if !granted.iter().any(|g| g.starts_with("GRANT ALL PRIVILEGES ON *.*") && g.ends_with("WITH GRANT OPTION"))
+            {
+                connection.query_drop(format!("GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION"))?;
+                changed = true;
+            }
+        }
+        Role::Schema => {
+            for database in &user.databases {
+                // In a grant, _ and % are wildcards unless escaped.
+                let name = identifier(&database.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"));
+                if !has(&format!("GRANT ALL PRIVILEGES ON {name}.*")) {
+                    connection.query_drop(format!("GRANT ALL PRIVILEGES ON {name}.* TO {account}"))?;
+                    changed = true;
+                }
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// Writes a token, to be read on every member.
+pub fn write_token(connection: &mut Conn, token: &str) -> mysql::Result<()> {
+    connection.exec_drop(format!("REPLACE INTO {OWN_DATABASE}.heartbeat (id, token) VALUES (1, ?)"), (token,))
+}
+
+/// Reads the token, after everything that the cluster committed before has been applied here.
+pub fn read_token(connection: &mut Conn) -> mysql::Result<Option<String>> {
+    connection.query_drop("SET SESSION wsrep_sync_wait = 1")?;
+    connection.query_first(format!("SELECT token FROM {OWN_DATABASE}.heartbeat WHERE id = 1"))
+}

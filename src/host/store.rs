@@ -1,0 +1,200 @@
+//! What a member remembers outside the data directory: memory, hold, and how the last order ended.
+//!
+//! Each is one versioned JSON file, written atomically. A file that cannot be read is never taken for
+//! an absent one: the memory is then [`Memory::damaged`], and nothing is bootstrapped from here.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::files::{read_if_there, remove_durably, write_atomically};
+use crate::cluster::hold::{Hold, Outcome};
+use crate::cluster::lineage::Lineage;
+use crate::cluster::observation::{Joining, Memory};
+use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
+
+/// The version of the files' format.
+const VERSION: u32 = 1;
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Versioned<T> {
+    version: u32,
+    content: T,
+}
+
+/// The memory's file; [`Memory`] without the finding that it is damaged.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemoryFile {
+    lineage: Lineage,
+    incarnation: Option<Uuid>,
+    last_position: Option<Position>,
+    joining: Option<Joining>,
+    founding: bool,
+}
+
+/// A hold as it lies on disk, with the moment to count from.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HoldFile {
+    hold: Hold,
+    /// Seconds since the epoch.
+    granted: u64,
+}
+
+impl Store {
+    /// The store in this directory.
+    pub fn in_dir(dir: impl Into<PathBuf>) -> Store {
+        Store { dir: dir.into() }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What this member remembers.
+    pub fn memory(&self) -> Memory {
+        match self.read::<MemoryFile>("memory.json") {
+            Ok(None) => Memory::default(),
+            Ok(Some(file)) => Memory {
+                lineage: file.lineage,
+                incarnation: file.incarnation,
+                last_position: file.last_position,
+                joining: file.joining,
+                founding: file.founding,
+                damaged: None,
+            },
+            Err(e) => Memory { damaged: Some(format!("{e:#}")), ..Memory::default() },
+        }
+    }
+
+    /// Keeps what this member remembers. A damaged memory is never written over: it says that
+    /// something was lost.
+    pub fn keep_memory(&self, memory: &Memory) -> Result<()> {
+        if let Some(damage) = &memory.damaged {
+            anyhow::bail!("what this member remembers is damaged and is not written over: {damage}");
+        }
+        let memory = memory.clone();
+        self.write(
+            "memory.json",
+            MemoryFile {
+                lineage: memory.lineage,
+                incarnation: memory.incarnation,
+                last_position: memory.last_position,
+                joining: memory.joining,
+                founding: memory.founding,
+            },
+        )
+    }
+
+    /// The hold that was granted, with the seconds that are left at `now` (seconds since the epoch);
+    /// none if it has ended. A clock that was set back does not prolong it.
+    pub fn hold(&self, now: u64) -> Result<Option<Hold>> {
+        let Some(file) = self.read::<HoldFile>("hold.json")? else {
+            return Ok(None);
+        };
+        let elapsed = now.saturating_sub(file.granted);
+        let left = file.hold.seconds.saturating_sub(elapsed);
+        Ok((left > 0).then_some(Hold { seconds: left, ..file.hold }))
+    }
+
+    /// Keeps a hold that counts from `now`.
+    pub fn keep_hold(&self, hold: &Hold, now: u64) -> Result<()> {
+        self.write("hold.json", HoldFile { hold: hold.clone(), granted: now })
+    }
+
+    /// Forgets the hold.
+    pub fn drop_hold(&self) -> Result<()> {
+        remove_durably(&self.dir.join("hold.json"))
+    }
+
+    /// How the last order ended.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.read("outcome.json").ok().flatten()
+    }
+
+    /// Keeps how an order ended.
+    pub fn keep_outcome(&self, outcome: &Outcome) -> Result<()> {
+        self.write("outcome.json", outcome)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.dir.join(name);
+        let Some(text) = read_if_there(&path).with_context(|| format!("read {}", path.display()))? else {
+            return Ok(None);
+        };
+        let file: Versioned<T> =
+            serde_json::from_str(&text).with_context(|| format!("{} is torn or not ours", path.display()))?;
+        anyhow::ensure!(
+            file.version == VERSION,
+            "{} has format {}, this program knows {VERSION}",
+            path.display(),
+            file.version
+        );
+        Ok(Some(file.content))
+    }
+
+    fn write<T: Serialize>(&self, name: &str, content: T) -> Result<()> {
+        let text = serde_json::to_vec_pretty(&Versioned { version: VERSION, content })?;
+        write_atomically(&self.dir.join(name), &text, 0o640)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::in_dir(temp.path());
+        (temp, store)
+    }
+
+    #[test]
+    fn memory_survives_and_a_torn_file_is_damage_not_a_new_member() {
+        let (temp, store) = store();
+        assert_eq!(store.memory(), Memory::default());
+        let memory =
+            Memory { last_position: "746e46f3-8f76-11e7-9c1c-a220eabab4ba:9".parse().ok(), ..Memory::default() };
+        store.keep_memory(&memory).unwrap();
+        assert_eq!(store.memory(), memory);
+        let path = temp.path().join("memory.json");
+        let whole = std::fs::read(&path).unwrap();
+        for torn in [&b""[..], &whole[..whole.len() / 2], b"{\"version\": 2, \"content\": {}}"] {
+            std::fs::write(&path, torn).unwrap();
+            let memory = store.memory();
+            assert!(memory.damaged.is_some() && memory.knows_a_cluster());
+            assert!(store.keep_memory(&memory).is_err(), "damage is not written over");
+        }
+    }
+
+    #[test]
+    fn a_hold_ends_by_itself_also_when_the_clock_jumps() {
+        let (_temp, store) = store();
+        let hold = Hold {
+            order: Uuid::from_u128(1),
+            owner: "o".into(),
+            reason: "r".into(),
+            seconds: 60,
+            bootstrapped: false,
+            started: false,
+        };
+        store.keep_hold(&hold, 1000).unwrap();
+        assert_eq!(store.hold(1010).unwrap().unwrap().seconds, 50);
+        assert_eq!(store.hold(900).unwrap().unwrap().seconds, 60, "a clock set back");
+        assert_eq!(store.hold(1060).unwrap(), None);
+        store.drop_hold().unwrap();
+        assert_eq!(store.hold(1010).unwrap(), None);
+    }
+}

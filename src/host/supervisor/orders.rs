@@ -1,0 +1,154 @@
+//! Requests over the socket: holds, orders, and what is refused.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{Stage, StopReason, Supervising, seconds_since_epoch};
+use crate::cluster::hold::{self, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
+use crate::cluster::observation::Phase;
+use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
+use crate::host::socket::{Reply, Request};
+use crate::log;
+
+impl Supervising {
+    pub(super) fn answer(&mut self, request: Request) -> Reply {
+        let done = match request {
+            Request::Status => return Reply::Status(Box::new(self.published())),
+            Request::Leave { .. } => return Reply::refused("galera-start is ending already"),
+            Request::Hold(asked) => self.hold_for(asked),
+            Request::Release { order, outcome } => self.release(order, outcome),
+            Request::Start { order, mode, expect, proof } => self.start_by_order(order, mode, expect, proof),
+            Request::Stop { order } => self.stop_by_order(order),
+        };
+        done.unwrap_or_else(|e| {
+            log::error("request.failed", &[("why", &format!("{e:#}"))]);
+            Reply::refused(format!("{e:#}"))
+        })
+    }
+
+    fn current_hold(&self) -> Option<Hold> {
+        self.published().hold
+    }
+
+    fn hold_for(&mut self, asked: Hold) -> Result<Reply> {
+        match hold::grant(self.current_hold().as_ref(), asked) {
+            Err(refusal) => Ok(Reply::refused(refusal)),
+            Ok(granted) => {
+                let renewed = self.hold.is_some();
+                self.keep_hold(granted.clone())?;
+                if !renewed {
+                    log::info(
+                        "hold.granted",
+                        &[
+                            ("order", &granted.order),
+                            ("owner", &granted.owner),
+                            ("seconds", &granted.seconds),
+                            ("reason", &granted.reason),
+                        ],
+                    );
+                    self.journal.record("hold.granted", json!({ "hold": granted }));
+                }
+                Ok(Reply::done(format!("held for {} s", granted.seconds)))
+            }
+        }
+    }
+
+    fn keep_hold(&mut self, hold: Hold) -> Result<()> {
+        self.store.keep_hold(&hold, seconds_since_epoch())?;
+        self.hold = Some((hold, Instant::now()));
+        Ok(())
+    }
+
+    fn release(&mut self, order: Uuid, outcome: Option<Outcome>) -> Result<Reply> {
+        if let Err(refusal) = hold::release(self.current_hold().as_ref(), order) {
+            return Ok(Reply::refused(refusal));
+        }
+        if let Some(outcome) = &outcome {
+            self.store.keep_outcome(outcome)?;
+        }
+        if self.hold.take().is_some() {
+            self.store.drop_hold()?;
+            log::info("hold.released", &[("order", &order)]);
+            self.journal.record("hold.released", json!({ "order": order, "outcome": outcome }));
+        }
+        Ok(Reply::done("released"))
+    }
+
+    fn stop_by_order(&mut self, order: Uuid) -> Result<Reply> {
+        let Some((hold, asked)) = self.hold.clone().filter(|(hold, _)| hold.order == order) else {
+            return Ok(Reply::refused(Refusal::NotHeld));
+        };
+        // Whatever the order started, it stops too, and the member is held again.
+        self.hold = Some((Hold { started: false, ..hold.clone() }, asked));
+        self.store.keep_hold(&Hold { started: false, ..hold.clone() }, seconds_since_epoch())?;
+        match &self.stage {
+            Stage::Running(_) => {
+                self.stop(StopReason::Order, self.config.timeouts.stop, &format!("ordered by {}", hold.owner))?;
+                Ok(Reply::under_way("stopping mariadbd"))
+            }
+            Stage::Stopping(_) => Ok(Reply::under_way("stopping mariadbd already")),
+            Stage::Preparing | Stage::Recovering => {
+                Ok(Reply::under_way("mariadbd is down; its position is being found"))
+            }
+            Stage::Waiting { .. } => Ok(Reply::done("mariadbd is down")),
+        }
+    }
+
+    fn start_by_order(
+        &mut self,
+        order: Uuid,
+        mode: OrderedStart,
+        expect: Option<Position>,
+        proof: Option<String>,
+    ) -> Result<Reply> {
+        let consumed = match hold::consume(self.current_hold().as_ref(), order, mode) {
+            Ok(consumed) => consumed,
+            Err(refusal) => return Ok(Reply::refused(refusal)),
+        };
+        match self.phase() {
+            Phase::Serving | Phase::Starting if mode == OrderedStart::Join => {
+                return Ok(Reply::under_way("mariadbd runs already"));
+            }
+            Phase::Held | Phase::Waiting => {}
+            _ => return Ok(Reply::refused(format!("not now: {}", self.detail()))),
+        }
+        log::info("order.start", &[("order", &order), ("mode", &format!("{mode:?}")), ("owner", &consumed.owner)]);
+        match mode {
+            OrderedStart::Join => {
+                self.keep_hold(consumed)?;
+                self.wait("ordered to join; asking the peers");
+                Ok(Reply::under_way("joining"))
+            }
+            OrderedStart::Bootstrap => {
+                let (Some(expect), Some(proof)) = (expect, proof) else {
+                    return Ok(Reply::refused("a bootstrap needs `expect`, where this member must stand, and `proof`"));
+                };
+                if self.standing.position() != Some(expect) {
+                    return Ok(Reply::refused(format!(
+                        "the order expects {expect}, and this member stands at {}",
+                        self.standing
+                    )));
+                }
+                // On disk before anything starts: no retry and no restart may do it again.
+                self.keep_hold(consumed)?;
+                self.bootstrap_by_order(expect, &proof)?;
+                Ok(Reply::under_way("bootstrapping"))
+            }
+        }
+    }
+}
+
+/// The hold that stands in for one that cannot be read.
+pub(super) fn unreadable_hold() -> Hold {
+    Hold {
+        order: Uuid::NIL,
+        owner: "a hold that cannot be read".into(),
+        reason: "hold.json is damaged; the member waits until any hold would have ended".into(),
+        seconds: LONGEST_HOLD.min(Duration::from_secs(900).as_secs()),
+        bootstrapped: false,
+        started: false,
+    }
+}

@@ -1,0 +1,373 @@
+//! A running `mariadbd`: watching it come up, what follows once it is Synced, and stopping it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::waiting::random_uuid;
+use super::{ChildHandle, Ended, Event, Stage, StopReason, Stopping, Supervising};
+use crate::agent::client::Client;
+use crate::cli::Exit;
+use crate::cluster::lineage::{Incarnation, Lineage};
+use crate::cluster::observation::{Sql, StartMode};
+use crate::cluster::primary::{Primaries, primaries};
+use crate::config::{self, SeedConfig};
+use crate::galera::position::Position;
+use crate::galera::wsrep::Wsrep;
+use crate::host::{mariadbd, seed, sql};
+use crate::log;
+
+/// Pause between two looks by SQL.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How often the last position is remembered while serving.
+const REMEMBER_EVERY: Duration = Duration::from_secs(10);
+
+/// A `mariadbd` under watch.
+pub(super) struct Running {
+    pub(super) child: ChildHandle,
+    pub(super) mode: StartMode,
+    /// Whether SQL has ever answered: from then on SIGTERM is heard, before that it is ignored.
+    pub(super) sql_was_open: bool,
+    probing: bool,
+    next_probe: Instant,
+    last: Option<Wsrep>,
+    /// The view in which what follows Synced was done; done again after each change of view.
+    settled_in: Option<u64>,
+    settling: bool,
+    remembered: Option<Instant>,
+}
+
+/// What was found out once Synced.
+pub(super) struct Settled {
+    conf_id: Option<u64>,
+    changed: Vec<String>,
+    lineage: Lineage,
+}
+
+impl Running {
+    pub(super) fn new(child: ChildHandle, mode: StartMode) -> Running {
+        let sql_was_open = false;
+        Running {
+            child,
+            mode,
+            sql_was_open,
+            probing: false,
+            next_probe: Instant::now(),
+            last: None,
+            settled_in: None,
+            settling: false,
+            remembered: None,
+        }
+    }
+
+    pub(super) fn detail(&self) -> String {
+        match (&self.last, self.mode) {
+            (Some(wsrep), _) if wsrep.is_synced() => {
+                format!("Synced, in a primary component of {}", wsrep.cluster_size)
+            }
+            (Some(wsrep), _) => format!(
+                "{}: {}",
+                wsrep.local_state_comment,
+                if wsrep.is_primary() { "in a primary component" } else { "no quorum" }
+            ),
+            (None, _) if self.sql_was_open => "mariadbd runs, and does not answer at the moment".into(),
+            (None, StartMode::Join) => "mariadbd was started to join, and has not opened SQL yet".into(),
+            (None, StartMode::Bootstrap) => {
+                "mariadbd was started to begin a new incarnation, and has not opened SQL yet".into()
+            }
+            (None, StartMode::RestoreView) => {
+                "mariadbd was started with its saved view, and waits for the other members of it".into()
+            }
+            (None, StartMode::Adopted) => "mariadbd ran already, and has not opened SQL yet".into(),
+        }
+    }
+}
+
+impl Supervising {
+    /// Looks after a running `mariadbd`; called at each tick.
+    pub(super) fn watch(&mut self) -> Result<()> {
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        if !running.probing && Instant::now() >= running.next_probe {
+            running.probing = true;
+            let (config, events) = (Arc::clone(&self.config), self.events.clone());
+            std::thread::spawn(move || {
+                let (met, wsrep) = sql::look(&config.mariadb.socket, &config.mariadb.admin_user);
+                let _ = events.send(Event::Probed(met, wsrep.map(Box::new)));
+            });
+        }
+        // Galera waits for the members of a restored view for ever; we do not (K2).
+        let limit = self.config.timeouts.restore;
+        if running.mode == StartMode::RestoreView && !running.sql_was_open && running.child.age() > limit {
+            let reason = format!("the saved view did not become primary within {} s", limit.as_secs());
+            self.stop(StopReason::ViewGivenUp, Duration::ZERO, &reason)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn probed(&mut self, met: Sql, wsrep: Option<Wsrep>) {
+        let Stage::Running(running) = &mut self.stage else {
+            return;
+        };
+        (running.probing, running.next_probe) = (false, Instant::now() + PROBE_EVERY);
+        if matches!(met, Sql::Open { .. } | Sql::TooManyConnections | Sql::Denied) && !running.sql_was_open {
+            running.sql_was_open = true;
+            self.since = Instant::now();
+            log::info("sql.open", &[("after_ms", &running.child.age().as_millis())]);
+        }
+        let shown = |w: &Option<Wsrep>| {
+            w.as_ref().map(|w| (w.local_state, w.cluster_status, w.cluster_size, w.cluster_conf_id))
+        };
+        if shown(&running.last) != shown(&wsrep)
+            && let Some(now) = &wsrep
+        {
+            let pairs: [(&str, &dyn std::fmt::Display); 3] =
+                [("state", &now.local_state_comment), ("primary", &now.is_primary()), ("size", &now.cluster_size)];
+            log::info("view.changed", &pairs);
+            // K15: what the cluster looked like, when, kept on disk.
+            self.journal.record("view.changed", json!({ "state": now.local_state_comment, "primary": now.is_primary(), "size": now.cluster_size, "conf_id": now.cluster_conf_id, "members": now.incoming_addresses }));
+        }
+        running.last.clone_from(&wsrep);
+        let Some(wsrep) = wsrep else { return };
+        if wsrep.is_synced() {
+            let conf_id = wsrep.cluster_conf_id;
+            if running.settled_in != conf_id && !running.settling {
+                running.settling = true;
+                self.settle(conf_id);
+            }
+        }
+        self.remember(&wsrep);
+    }
+
+    /// Keeps the last position, now and then: the lower bound that nothing may fall behind.
+    fn remember(&mut self, wsrep: &Wsrep) {
+        let Some(position) = wsrep.position() else {
+            return;
+        };
+        log::set_position(Some(&position));
+        let Stage::Running(running) = &mut self.stage else {
+            return;
+        };
+        if running.settled_in.is_some() && running.remembered.is_none_or(|at| at.elapsed() > REMEMBER_EVERY) {
+            running.remembered = Some(Instant::now());
+            if let Err(e) = self.keep(|memory| memory.last_position = Some(position)) {
+                log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+            }
+        }
+    }
+
+    /// What follows Synced: databases and users, and the lineage of the others.
+    fn settle(&self, conf_id: Option<u64>) {
+        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        std::thread::spawn(move || {
+            let work = || -> Result<Settled> {
+                let wanted: SeedConfig = config::load(&config.paths.seed_file)?;
+                let mut connection =
+                    sql::connect(&config.mariadb.socket, &config.mariadb.admin_user).context("connect to seed")?;
+                let changed = seed::seed(&mut connection, &wanted)?;
+                let others = Client::ask_others(&config);
+                let lineage = match primaries(others.iter().filter_map(|v| v.seen())) {
+                    Primaries::One(primary) => primary.lineage,
+                    _ => Lineage::default(),
+                };
+                Ok(Settled { conf_id, changed, lineage })
+            };
+            let _ = events.send(Event::Settled(work()));
+        });
+    }
+
+    pub(super) fn settled(&mut self, result: Result<Settled>) {
+        let kept = result.and_then(|settled| self.keep_settled(settled));
+        if let Err(e) = kept {
+            // Tried again with the next look; the member serves meanwhile.
+            log::error("settle.failed", &[("why", &format!("{e:#}"))]);
+        }
+        if let Stage::Running(running) = &mut self.stage {
+            running.settling = false;
+        }
+    }
+
+    fn keep_settled(&mut self, settled: Settled) -> Result<()> {
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(wsrep) = running.last.clone().filter(Wsrep::is_synced) else {
+            return Ok(());
+        };
+        let Some(position) = wsrep.position() else {
+            return Ok(());
+        };
+        let own = self.store.memory();
+        let mut lineage = own.lineage.longer(&settled.lineage).clone();
+        if lineage.is_empty() {
+            // A first deploy that got here, or a cluster that ran before this release looked after it.
+            let first = first_incarnation(&own.founding, position, &wsrep, &self.me.name)?;
+            lineage = lineage.with(first);
+        }
+        let newest = lineage.newest().map(|i| i.id);
+        self.keep(|memory| {
+            memory.lineage = lineage;
+            memory.incarnation = newest;
+            memory.last_position = Some(position);
+            memory.joining = None;
+            memory.founding = false;
+        })?;
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        running.settled_in = settled.conf_id;
+        running.remembered = Some(Instant::now());
+        log::info("synced", &[("size", &wsrep.cluster_size), ("seeded", &settled.changed.join(", "))]);
+        self.journal
+            .record("synced", json!({ "position": position, "size": wsrep.cluster_size, "seeded": settled.changed }));
+        Ok(())
+    }
+
+    /// Stops `mariadbd` and ends. Returns whether there is nothing to wait for.
+    pub(super) fn leave(&mut self, limit: Duration, reason: &str) -> Result<bool> {
+        self.asked_to_stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        log::info("leave", &[("why", &reason)]);
+        self.journal.record("leave", json!({ "why": reason, "phase": self.phase() }));
+        match &mut self.stage {
+            Stage::Running(_) => {
+                self.stop(StopReason::Leave, limit, reason)?;
+                Ok(false)
+            }
+            Stage::Stopping(stopping) => {
+                stopping.why = StopReason::Leave;
+                stopping.deadline = stopping.deadline.min(Instant::now() + limit);
+                Ok(false)
+            }
+            Stage::Waiting { .. } => Ok(true),
+            // Their children end first: nothing of ours may be left on the data directory.
+            Stage::Preparing | Stage::Recovering => Ok(false),
+        }
+    }
+
+    /// Begins to stop `mariadbd`: SIGTERM where it is heard, SIGKILL where it would be ignored.
+    ///
+    /// Before SQL is open, SIGTERM is blocked in `mariadbd`; if a primary component comes later, the node
+    /// is Synced, answers nobody, and cannot be stopped any more. Nobody was served yet, so SIGKILL loses
+    /// nothing there; the whole process group, because transfer scripts live on otherwise.
+    pub(super) fn stop(&mut self, why: StopReason, limit: Duration, reason: &str) -> Result<()> {
+        let Stage::Running(running) = &self.stage else {
+            return Ok(());
+        };
+        let (child, mode, primary) =
+            (running.child.clone(), running.mode, running.last.as_ref().is_some_and(Wsrep::is_primary));
+        let heard = running.sql_was_open;
+        // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
+        // for this member for ever; a member of the primary component leaves it for good.
+        let view = if heard && !primary && why != StopReason::ViewGivenUp { self.datadir.copy_view()? } else { None };
+        let signal = if heard { Signal::SIGTERM } else { Signal::SIGKILL };
+        log::info("mariadbd.stopping", &[("signal", &signal), ("why", &reason)]);
+        self.journal.record("mariadbd.stopping", json!({ "signal": signal.as_str(), "why": reason }));
+        if heard {
+            child.process().signal(signal)?;
+        } else {
+            child.process().signal_group(signal)?;
+        }
+        let deadline = Instant::now() + limit;
+        self.enter(Stage::Stopping(Box::new(Stopping {
+            child,
+            mode,
+            why,
+            deadline,
+            killed: !heard,
+            view,
+            reason: reason.into(),
+        })));
+        Ok(())
+    }
+
+    /// Looks after a stop under way: SIGKILL at its deadline.
+    pub(super) fn press_stop(&mut self) -> Result<()> {
+        let Stage::Stopping(stopping) = &mut self.stage else {
+            return Ok(());
+        };
+        if !stopping.killed && Instant::now() >= stopping.deadline {
+            stopping.killed = true;
+            log::warn(
+                "mariadbd.killed",
+                &[("why", &"it did not end in time after SIGTERM; committed data is recovered at the next start")],
+            );
+            stopping.child.process().signal_group(Signal::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    /// `mariadbd` is gone: asked for, or by itself.
+    pub(super) fn ended(&mut self, ended: &Ended) -> Result<Option<Exit>> {
+        match std::mem::replace(&mut self.stage, Stage::Preparing) {
+            Stage::Stopping(stopping) => self.stopped(&stopping, ended),
+            Stage::Running(running) => {
+                let errors = mariadbd::last_errors(&self.config).join(" | ");
+                let mode = format!("{:?}", running.mode);
+                log::error("mariadbd.died", &[("status", &ended.text), ("mode", &mode), ("errors", &errors)]);
+                self.journal
+                    .record("mariadbd.died", json!({ "status": ended.text, "mode": running.mode, "errors": errors }));
+                // Not started again from here: monit decides, and `monit unmonitor` keeps it down (Q19).
+                Ok(Some(Exit::Status(ended.code)))
+            }
+            other => {
+                self.stage = other;
+                Ok(None)
+            }
+        }
+    }
+
+    fn stopped(&mut self, stopping: &Stopping, ended: &Ended) -> Result<Option<Exit>> {
+        if let Some(view) = &stopping.view {
+            self.datadir.put_view_back(view)?;
+        }
+        let clean = self.datadir.look().grastate.present().and_then(|g| g.clean_position());
+        let position = clean.map_or_else(|| "not clean".to_owned(), |p| p.to_string());
+        log::info("mariadbd.stopped", &[("status", &ended.text), ("grastate", &position)]);
+        self.journal.record("mariadbd.stopped", json!({ "status": ended.text, "grastate": position }));
+        if let Some(position) = clean {
+            // Only forward: a member that never caught up does not forget what it had.
+            self.keep(|memory| {
+                let further = memory
+                    .last_position
+                    .is_none_or(|p| p.history() != position.history() || p.seqno() < position.seqno());
+                if further && memory.joining.is_none() {
+                    memory.last_position = Some(position);
+                }
+            })?;
+        }
+        match stopping.why {
+            StopReason::Leave => Ok(Some(Exit::Done)),
+            StopReason::ViewGivenUp => {
+                self.datadir.set_view_aside(self.store.dir())?;
+                self.recover();
+                Ok(None)
+            }
+            StopReason::Order => {
+                self.recover();
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn first_incarnation(founding: &bool, position: Position, wsrep: &Wsrep, me: &str) -> Result<Incarnation> {
+    let (began_at, proof) = if *founding {
+        (0, "FirstDeploy".to_owned())
+    } else {
+        // What was before is one history as far as anybody can tell; it counts as the first incarnation.
+        (0, format!("found running at {position} in a component of {}", wsrep.cluster_size))
+    };
+    Ok(Incarnation {
+        number: 1,
+        id: random_uuid()?,
+        history: position.history(),
+        began_at,
+        by: me.to_owned(),
+        at: log::now(),
+        proof,
+    })
+}

@@ -1,0 +1,186 @@
+//! From a stopped `mariadbd` to the decision how to start it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::running::Running;
+use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
+use crate::agent::client::Client;
+use crate::cluster::lineage::Incarnation;
+use crate::cluster::observation::{Joining, MemberView, Memory, StartMode};
+use crate::cluster::standing::{AtRest, Standing, Unknown, after_recovery, at_rest};
+use crate::cluster::start::{Start, decide};
+use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
+use crate::host::processes::Handle;
+use crate::host::{mariadbd, prepare};
+use crate::log;
+
+impl Supervising {
+    /// A `mariadbd` that runs already is taken over as it is (H17): this process may be a successor.
+    pub(super) fn adopt(&mut self, process: Handle, seen: &crate::cluster::observation::Process) {
+        log::info("mariadbd.adopted", &[("pid", &process.pid)]);
+        self.journal.record("mariadbd.adopted", json!({ "process": seen }));
+        match ChildHandle::adopted(process, self.events.clone()) {
+            Ok(child) => self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted)))),
+            Err(e) => log::error("mariadbd.not_adopted", &[("why", &format!("{e:#}"))]),
+        }
+    }
+
+    /// Makes the data directory if there is none.
+    pub(super) fn prepare(&mut self) {
+        self.enter(Stage::Preparing);
+        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        std::thread::spawn(move || {
+            let made = prepare::data_directory(&config).map(|made| {
+                if made {
+                    log::info("datadir.initialised", &[("path", &config.mariadb.data_dir.display())]);
+                }
+            });
+            let _ = events.send(Event::Prepared(made));
+        });
+    }
+
+    /// Finds where the member stands, `mariadbd` being down.
+    pub(super) fn recover(&mut self) {
+        self.enter(Stage::Recovering);
+        let (config, events, stop) = (Arc::clone(&self.config), self.events.clone(), Arc::clone(&self.asked_to_stop));
+        let (disk, memory) = (self.datadir.look(), self.store.memory());
+        std::thread::spawn(move || {
+            let standing = match at_rest(&disk, &memory) {
+                AtRest::Stands(standing) => standing,
+                AtRest::MustRecover => match mariadbd::recover(&config, &stop) {
+                    Ok(recovered) => after_recovery(&disk, &recovered),
+                    Err(e) => Standing::unknown(Unknown::Failed, format!("{e:#}")),
+                },
+            };
+            let _ = events.send(Event::Recovered(standing));
+        });
+    }
+
+    pub(super) fn recovered(&mut self, standing: Standing) {
+        self.stands(standing);
+        log::info("position.found", &[("standing", &self.standing)]);
+        self.journal.record("position.found", json!({ "standing": self.standing }));
+        self.wait("asking the peers");
+    }
+
+    pub(super) fn wait(&mut self, detail: &str) {
+        self.enter(Stage::Waiting { asking: false, next: Instant::now(), detail: detail.into(), refused: None });
+    }
+
+    pub(super) fn ask_peers(&mut self) {
+        if let Stage::Waiting { asking, .. } = &mut self.stage {
+            *asking = true;
+            let (config, events) = (Arc::clone(&self.config), self.events.clone());
+            std::thread::spawn(move || {
+                let _ = events.send(Event::Peers(Client::ask_others(&config)));
+            });
+        }
+    }
+
+    pub(super) fn peers_answered(&mut self, views: &[MemberView]) -> Result<()> {
+        let Stage::Waiting { asking, next, .. } = &mut self.stage else {
+            // The answer came late; whatever goes on now was decided without it.
+            return Ok(());
+        };
+        (*asking, *next) = (false, Instant::now() + ASK_EVERY);
+        if self.holding() || self.stop_asked() {
+            return Ok(());
+        }
+        let decision = decide(&self.me, &self.own_observation(), views);
+        self.tell(&decision.to_string());
+        if let Stage::Waiting { refused, .. } = &mut self.stage {
+            *refused = match &decision {
+                Start::Refuse(why) => Some(why.to_string()),
+                _ => None,
+            };
+        }
+        match decision {
+            Start::Wait(_) | Start::Refuse(_) => Ok(()),
+            // Under an order only what it asked for: its join. A bootstrap by order comes another way.
+            Start::Bootstrap(_) | Start::Restore { .. } if self.hold.is_some() => Ok(()),
+            Start::Join { .. } => self.join(&decision),
+            Start::Restore { .. } => self.begin(StartMode::RestoreView, self.standing.position()),
+            Start::Bootstrap(proof) => {
+                self.keep(|memory| memory.founding = true)?;
+                self.journal.record("bootstrap.begun", json!({ "proof": proof.to_string() }));
+                self.begin(StartMode::Bootstrap, None)
+            }
+        }
+    }
+
+    /// Logs a decision when it changes; a repeated one is no event.
+    fn tell(&mut self, decision: &str) {
+        if let Stage::Waiting { detail, .. } = &mut self.stage
+            && detail != decision
+        {
+            *detail = decision.to_owned();
+            log::info("start.decided", &[("decision", &decision)]);
+            self.journal.record("start.decided", json!({ "decision": decision }));
+        }
+    }
+
+    fn join(&mut self, decision: &Start) -> Result<()> {
+        let incarnation = decision.joined_incarnation();
+        let from = self.standing.position();
+        // Before the start: from now on the data may be replaced, and this says that it was judged.
+        self.keep(|memory| {
+            let from = memory.joining.take().map_or(from, |earlier| from.or(earlier.from));
+            memory.joining = Some(Joining { from, incarnation });
+        })?;
+        self.begin(StartMode::Join, from)
+    }
+
+    /// Begins a new incarnation at a known position, by an order that was checked.
+    pub(super) fn bootstrap_by_order(&mut self, at: Position, proof: &str) -> Result<()> {
+        self.datadir.allow_bootstrap()?;
+        let incarnation = Incarnation {
+            number: self.store.memory().lineage.next_number(),
+            id: random_uuid()?,
+            history: at.history(),
+            began_at: at.seqno(),
+            by: self.me.name.clone(),
+            at: log::now(),
+            proof: proof.to_owned(),
+        };
+        self.journal.record("bootstrap.begun", json!({ "incarnation": incarnation }));
+        self.keep(|memory| {
+            memory.incarnation = Some(incarnation.id);
+            memory.lineage = memory.lineage.with(incarnation);
+            memory.last_position = Some(at);
+        })?;
+        self.begin(StartMode::Bootstrap, Some(at))
+    }
+
+    fn begin(&mut self, mode: StartMode, position: Option<Position>) -> Result<()> {
+        if mode != StartMode::RestoreView {
+            // A stale view must not make Galera wait for members that never come (K17).
+            self.datadir.set_view_aside(self.store.dir())?;
+        }
+        let child = mariadbd::start(&self.config, position, mode == StartMode::Bootstrap)?;
+        let mode_text = format!("{mode:?}");
+        log::info("mariadbd.started", &[("pid", &child.id()), ("mode", &mode_text)]);
+        self.journal.record("mariadbd.started", json!({ "mode": mode, "position": position }));
+        let child = ChildHandle::owned(child, self.events.clone())?;
+        self.enter(Stage::Running(Box::new(Running::new(child, mode))));
+        Ok(())
+    }
+
+    /// Changes what this member remembers, on disk before it goes on.
+    pub(super) fn keep(&self, change: impl FnOnce(&mut Memory)) -> Result<()> {
+        let before = self.store.memory();
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before { Ok(()) } else { self.store.keep_memory(&after).context("keep what this member remembers") }
+    }
+}
+
+/// A UUID that nobody else has.
+pub fn random_uuid() -> Result<Uuid> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("draw a UUID")?;
+    text.trim().parse().context("draw a UUID")
+}

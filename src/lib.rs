@@ -1,0 +1,19 @@
+//! Runs a MariaDB Galera cluster under BOSH: start, join, drain, recovery.
+//!
+//! The folders are roles, and dependencies point one way:
+//!
+//! - [`galera`]: FACTS. What Galera writes and says. Pure.
+//! - [`cluster`]: JUDGEMENT. What we conclude and decide. Pure.
+//! - [`host`]: HANDS. Files, processes, SQL, the supervisor: the only code that touches the VM.
+//! - [`agent`]: VOICE. The agent's HTTP API, its server and its client.
+//! - [`errand`]: the bootstrap errand, which carries out [`cluster::recovery`] on all members.
+//! - [`config`], [`log`], [`cli`]: what the executables in `bin/` share.
+
+pub mod agent;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod errand;
+pub mod galera;
+pub mod host;
+pub mod log;

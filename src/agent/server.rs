@@ -53,10 +53,11 @@ const CONNECTIONS: usize = 128;
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 64 * 1024;
 
-/// An observation, and when it was begun.
+/// An observation, and when it was begun and ended.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     begun: Instant,
+    ended: Instant,
     pub(super) seen: Observation,
 }
 
@@ -198,7 +199,7 @@ impl Agent {
                 let begun = Instant::now();
                 let seen = observer.look();
                 tell_change(&mut last, health(&seen, fitness));
-                if publish.send(Some(Arc::new(Snapshot { begun, seen }))).is_err() {
+                if publish.send(Some(Arc::new(Snapshot { begun, ended: Instant::now(), seen }))).is_err() {
                     return;
                 }
                 let rest = OBSERVE_EVERY.saturating_sub(begun.elapsed());
@@ -227,7 +228,8 @@ impl Agent {
         self.snapshot.borrow().clone().filter(|s| s.begun.elapsed() < STALE)
     }
 
-    /// An observation that was begun after this call.
+    /// An observation that was begun after this call. Where something on the VM hangs and each takes long,
+    /// one that at least ended after it: what hangs is in there.
     pub(super) async fn fresh(&self) -> Option<Arc<Snapshot>> {
         let asked = Instant::now();
         let mut snapshots = self.snapshot.clone();
@@ -242,7 +244,10 @@ impl Agent {
                 }
             }
         };
-        timeout(FRESH_LIMIT, wait).await.ok().flatten()
+        match timeout(FRESH_LIMIT, wait).await {
+            Ok(fresh) => fresh,
+            Err(_) => self.latest().filter(|s| s.ended >= asked),
+        }
     }
 
     pub(super) fn health(&self) -> Health {

@@ -286,3 +286,145 @@ fn nobody_parted(placed: &[(&Observation, Position)]) -> Result<(), NoProof> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::lineage::Incarnation;
+    use crate::cluster::observation::{Memory, PortAnswer};
+    use crate::cluster::situation::*;
+    use crate::cluster::standing::Unknown;
+
+    fn word<T: std::fmt::Debug>(result: Result<T, NoProof>) -> String {
+        match result {
+            Ok(proof) => format!("{proof:?}"),
+            Err(no) => format!("{no:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    #[test]
+    fn q17_g1_g7_g11_who_may_begin_the_very_first_cluster() {
+        let galera_only = MemberView { galera_port: Some(PortAnswer::Open), ..refused(1) };
+        let founding = down(0, 3).remembers(Memory { founding: true, ..Memory::default() });
+        for (me, own, others, expected, why) in [
+            (0, empty(0), vec![seen(empty(1)), seen(empty(2))], "may", "all are empty"),
+            (0, empty(0), vec![refused(1), refused(2)], "may", "BOSH has not started the others yet"),
+            (0, empty(0), vec![], "may", "a single node"),
+            (0, founding, vec![seen(empty(1)), refused(2)], "may", "the first bootstrap broke off"),
+            (1, empty(1), vec![seen(empty(0)), seen(empty(2))], "NotDesignated", "another is designated"),
+            (0, empty(0), vec![seen(empty(1)), silent(2)], "NotSeen", "a time-out is not a refusal"),
+            (0, empty(0), vec![seen(empty(1)), galera_only], "NotSeen", "no agent, but mariadbd listens"),
+            (0, empty(0), vec![seen(down(1, 5)), seen(empty(2))], "HasData", "a new disk on mysql/0 (peers: 6.1.1)"),
+            (
+                0,
+                empty(0),
+                vec![seen(empty(1).unknown(Unknown::DataGone)), seen(empty(2))],
+                "HasData",
+                "one lost its data",
+            ),
+            (0, empty(0), vec![seen(running(1, 5)), seen(empty(2))], "Running", "one runs"),
+            (0, empty(0), vec![seen(primary(1, 5, &[1])), seen(empty(2))], "PrimaryExists", "one is primary"),
+            (0, down(0, 5), vec![seen(empty(1)), seen(empty(2))], "HasData", "this member has data itself"),
+            (0, empty(0).unknown(Unknown::DataGone), vec![seen(empty(1))], "HasData", "this member lost its data"),
+        ] {
+            let found = first_deploy(&member(me), &own, &others)
+                .map(|_| ())
+                .map_or_else(|no| word::<()>(Err(no)), |()| "may".into());
+            assert_eq!(found, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn g2_g10_g12_g13_h11_whom_the_errand_may_bootstrap() {
+        let held = |seqnos: [u64; 3]| [0, 1, 2].map(|n| seen(down(n, seqnos[n as usize]).held())).to_vec();
+        let with = |views: Vec<MemberView>, n: usize, view: MemberView| {
+            let mut views = views;
+            views[n] = view;
+            views
+        };
+        let same = held([9, 9, 9]);
+        let other_members = |mut o: Observation| {
+            o.member.expects.pop();
+            o
+        };
+        for (views, expected, why) in [
+            (held([9, 10, 8]), "mysql/1", "numbers are compared, not texts: 10 is more than 9"),
+            (same.clone(), "mysql/0", "a tie: the lowest index"),
+            (with(same.clone(), 2, seen(down(2, 9).safe().held())), "mysql/2", "a tie: safe_to_bootstrap"),
+            (with(held([9, 10, 9]), 2, seen(down(2, 9).safe().held())), "mysql/1", "the flag never beats a seqno"),
+            (
+                with(same.clone(), 1, seen(down(1, 9).saved(view(1, 5, &[1])).held())),
+                "mysql/1",
+                "a tie: the newest view",
+            ),
+            (with(same.clone(), 0, seen(empty(0).held())), "mysql/1", "an empty member is never chosen"),
+            (with(same.clone(), 1, silent(1)), "NotSeen", "one is not seen"),
+            (with(same.clone(), 1, refused(1)), "NotSeen", "one has no agent"),
+            (with(same.clone(), 1, seen(down(1, 9))), "NotHeld", "one is not held"),
+            (with(same.clone(), 1, seen(running(1, 9).held())), "Running", "one runs"),
+            (with(same.clone(), 1, seen(primary(1, 9, &[1]).held())), "PrimaryExists", "one is primary"),
+            (
+                with(same.clone(), 1, seen(down(1, 9).of_history(5).held())),
+                "DifferentHistories",
+                "one has another history",
+            ),
+            (
+                with(same.clone(), 1, seen(down(1, 9).unknown(Unknown::NoPosition).held())),
+                "PositionUnknown",
+                "one is not known",
+            ),
+            (
+                with(same.clone(), 1, seen(other_members(down(1, 9).held()))),
+                "MembershipDiffers",
+                "a deploy is under way",
+            ),
+            (same[..2].to_vec(), "NotSeen", "one is missing from the list"),
+            ([0, 1, 2].map(|n| seen(empty(n).held())).to_vec(), "NoData", "nobody has data"),
+        ] {
+            let found = every_member_seen(&cluster(3), &views, Some(ORDER)).map(|p| p.member().to_owned());
+            assert_eq!(found.unwrap_or_else(|no| word::<()>(Err(no))), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn h13_members_that_went_on_separately_are_never_chosen_between() {
+        let first = Incarnation {
+            number: 1,
+            id: Uuid::from_u128(1),
+            history: H,
+            began_at: 0,
+            by: "mysql/0".into(),
+            at: String::new(),
+            proof: String::new(),
+        };
+        let second = Incarnation { number: 2, id: Uuid::from_u128(2), began_at: 34, ..first.clone() };
+        let old = Lineage::default().with(first.clone());
+        let new = old.with(second);
+        let remembers = |lineage: &Lineage, id| Memory {
+            lineage: lineage.clone(),
+            incarnation: Some(Uuid::from_u128(id)),
+            ..Memory::default()
+        };
+        let views = |third: u64| {
+            vec![
+                seen(down(0, 36).remembers(remembers(&new, 2)).held()),
+                seen(down(1, 35).remembers(remembers(&new, 2)).held()),
+                seen(down(2, third).remembers(remembers(&old, 1)).held()),
+            ]
+        };
+        assert_eq!(every_member_seen(&cluster(3), &views(34), Some(ORDER)).unwrap().member(), "mysql/0");
+        let diverged = every_member_seen(&cluster(3), &views(37), Some(ORDER)).unwrap_err();
+        assert!(
+            diverged.to_string().contains("mysql/2") && diverged.to_string().contains("3 transactions"),
+            "{diverged}"
+        );
+    }
+
+    #[test]
+    fn h12_two_primary_components_are_seen_though_they_have_the_same_history() {
+        let views = [seen(primary(0, 9, &[0])), seen(primary(1, 9, &[1])), seen(down(2, 9))];
+        assert_eq!(word(every_member_seen(&cluster(3), &views, None)), "SplitBrain");
+        let one = [seen(primary(0, 9, &[0, 1])), seen(primary(1, 9, &[0, 1])), seen(down(2, 9))];
+        assert_eq!(word(every_member_seen(&cluster(3), &one, None)), "PrimaryExists");
+    }
+}

@@ -142,3 +142,70 @@ pub fn monit_word(of: &Observation) -> &'static str {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::situation::*;
+
+    #[test]
+    fn k4_k5_k14_s2_s9_every_state_has_its_word() {
+        use crate::galera::wsrep::ClusterStatus::{Disconnected, NonPrimary, Primary};
+        use crate::galera::wsrep::LocalState::{Donor, Inconsistent, Initialized, Joined, Joining, Synced};
+        let live = |status, state| primary(0, 9, &[0]).state(status, state);
+        let met = |sql| {
+            let mut o = running(0, 9);
+            o.sql = sql;
+            o
+        };
+        let wedged = {
+            let mut o = running(0, 9);
+            o.ports.galera = true;
+            o
+        };
+        let receiving = {
+            let mut o = running(0, 9);
+            o.process.as_mut().unwrap().state_transfer = true;
+            o
+        };
+        let read_only = {
+            let mut o = primary(0, 9, &[0]);
+            o.wsrep.as_mut().unwrap().read_only = true;
+            o
+        };
+        let nil = {
+            let mut o = primary(0, 9, &[0]);
+            o.wsrep.as_mut().unwrap().cluster_state_uuid = None;
+            o
+        };
+        let strict = Fitness { when_donor: false, when_read_only: false };
+        let lenient = Fitness { when_donor: true, when_read_only: true };
+        for (of, fitness, expected) in [
+            (live(Primary, Synced), strict, "synced"),
+            (live(Primary, Donor), lenient, "synced"),
+            (live(Primary, Donor), strict, "not synced"),
+            (live(Primary, Joined), lenient, "joined"),
+            (live(Primary, Joining), lenient, "joining"),
+            (live(NonPrimary, Initialized), lenient, "non-primary"),
+            (live(NonPrimary, Synced), lenient, "non-primary"),
+            (live(Disconnected, Initialized), lenient, "disconnected"),
+            (live(Disconnected, Inconsistent), lenient, "inconsistent"),
+            (live(Primary, Synced).phase(Phase::Stopping), lenient, "leaving"),
+            (read_only.clone(), strict, "read-only"),
+            (read_only, lenient, "synced"),
+            (nil, lenient, "nil-history"),
+            (wedged, lenient, "waiting-for-primary"),
+            (receiving, lenient, "joining"),
+            (running(0, 9), lenient, "starting"),
+            (met(Sql::TimedOut), lenient, "hung"),
+            (met(Sql::TooManyConnections), lenient, "too-many-connections"),
+            (met(Sql::Denied), lenient, "denied"),
+            (down(0, 9), lenient, "stopped"),
+            (down(0, 9).held(), lenient, "held"),
+        ] {
+            let found = health(&of, fitness);
+            assert_eq!(found.word, expected, "{found}");
+            assert_eq!(found.fit, expected == "synced");
+        }
+    }
+}

@@ -48,6 +48,8 @@ pub enum MayNotJoin {
     },
     /// The cluster's history cannot be told.
     ClusterUnknown,
+    /// A member of the cluster was bootstrapped by hand, and nobody has recorded from where.
+    BootstrapUnrecorded(String),
     /// Where the member stands cannot be told, so what would be lost cannot be told either.
     OwnPositionUnknown(String),
 }
@@ -79,6 +81,10 @@ impl fmt::Display for MayNotJoin {
             MayNotJoin::ClusterUnknown => f.write_str(
                 "the running cluster reports no history (nil, or its members disagree); nothing is joined to that",
             ),
+            MayNotJoin::BootstrapUnrecorded(member) => write!(
+                f,
+                "{member} was bootstrapped by hand, and its galera-start has not recorded from where; start it there, and this member decides anew"
+            ),
             MayNotJoin::OwnPositionUnknown(why) => {
                 write!(f, "UnknownPosition: {why}; what a join would discard cannot be told. Its data is kept")
             }
@@ -89,6 +95,11 @@ impl fmt::Display for MayNotJoin {
 /// May a stopped member join this primary component?
 pub fn may_join(standing: &Standing, memory: &Memory, primary: &Primary) -> Result<MayJoin, MayNotJoin> {
     let cluster = primary.history.ok_or(MayNotJoin::ClusterUnknown)?;
+    if *standing != Standing::Empty
+        && let Some(member) = &primary.unrecorded
+    {
+        return Err(MayNotJoin::BootstrapUnrecorded(member.clone()));
+    }
     if let Some(damage) = &memory.damaged {
         return Err(MayNotJoin::OwnPositionUnknown(format!("what this member remembers cannot be read ({damage})")));
     }
@@ -155,6 +166,7 @@ mod tests {
             history: Some(H),
             seqno,
             lineage: lineage(&[(1, 0), (2, 34)]),
+            unrecorded: None,
         }
     }
 
@@ -170,6 +182,7 @@ mod tests {
             Err(MayNotJoin::AheadOfCluster { .. }) => "ahead",
             Err(MayNotJoin::OtherHistory { .. }) => "other history",
             Err(MayNotJoin::ClusterUnknown) => "cluster unknown",
+            Err(MayNotJoin::BootstrapUnrecorded(_)) => "unrecorded",
             Err(MayNotJoin::OwnPositionUnknown(_)) => "own position unknown",
         }
     }
@@ -183,6 +196,7 @@ mod tests {
         let unknown = Standing::unknown(Unknown::NoPosition, "crash in a DDL");
         let gone = Standing::unknown(Unknown::DataGone, "emptied");
         let transfer = Standing::unknown(Unknown::TransferInterrupted, "sst");
+        let by_hand = Primary { unrecorded: Some("mysql/1".into()), ..primary(100) };
         let nil = Primary { history: None, ..primary(100) };
         let unlisted = Primary { lineage: Lineage::default(), ..primary(36) };
         let remembers_more = Memory { last_position: Position::new(H, 37), ..first.clone() };
@@ -204,6 +218,7 @@ mod tests {
             (at(30), &remembers_more, primary(100), "ahead", "the data directory was set back behind what we remember"),
             (at(40), &failed_join, primary(100), "behind", "a join was interrupted while it caught up by IST"),
             (at(30), &damaged, primary(100), "own position unknown", "its memory is torn"),
+            (at(30), &first, by_hand, "unrecorded", "bootstrapped by hand behind our back"),
             (other, &first, primary(100), "other history", "another cluster's data"),
             (unknown, &first, primary(100), "own position unknown", "cannot be told"),
             (transfer, &first, primary(100), "resume", "an interrupted state transfer"),

@@ -24,3 +24,6 @@ pub mod recovery;
 pub mod restore;
 pub mod standing;
 pub mod start;
+
+#[cfg(test)]
+pub(crate) mod situation;

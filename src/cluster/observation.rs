@@ -158,6 +158,8 @@ pub enum StartMode {
 pub struct Process {
     /// Process id.
     pub pid: i32,
+    /// When it was started, in the kernel's clock ticks since boot.
+    pub started: u64,
     /// Whether it has `--wsrep-new-cluster`.
     pub new_cluster: bool,
     /// Whether it only recovers its position (`--wsrep-recover`).
@@ -166,6 +168,23 @@ pub struct Process {
     pub start_position: Option<Position>,
     /// Whether a state transfer script runs under it.
     pub state_transfer: bool,
+}
+
+/// What tells one process from any other on its VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessMark {
+    /// Process id.
+    pub pid: i32,
+    /// When it was started, in the kernel's clock ticks since boot.
+    pub started: u64,
+}
+
+impl Process {
+    /// What tells this process from any other.
+    pub fn mark(&self) -> ProcessMark {
+        ProcessMark { pid: self.pid, started: self.started }
+    }
 }
 
 /// Which ports have a listener.
@@ -309,6 +328,8 @@ pub struct Memory {
     /// The very first bootstrap began here and has not ended in Synced: nobody was served yet, so it may
     /// be tried again.
     pub founding: bool,
+    /// The process for whose bootstrap the lineage has an incarnation.
+    pub bootstrapped: Option<ProcessMark>,
     /// What could not be read, if anything: then nothing is concluded from the rest.
     pub damaged: Option<String>,
 }
@@ -327,6 +348,11 @@ impl Memory {
     /// Whether the member remembers ever having been in a cluster.
     pub fn knows_a_cluster(&self) -> bool {
         self.damaged.is_some() || !self.lineage.is_empty() || self.last_position.is_some() || self.joining.is_some()
+    }
+
+    /// Whether the lineage tells of this process's bootstrap, if it is one at all.
+    pub fn knows_bootstrap_of(&self, process: &Process) -> bool {
+        !process.new_cluster || self.bootstrapped == Some(process.mark())
     }
 
     /// The incarnation to which data at this position belongs. What was applied during a join came

@@ -21,6 +21,9 @@ pub struct Primary {
     pub seqno: u64,
     /// The longest lineage among its members.
     pub lineage: Lineage,
+    /// A member that was bootstrapped, and whose lineage does not tell of it yet: by hand, behind the
+    /// back of its supervisor.
+    pub unrecorded: Option<String>,
 }
 
 /// What there is.
@@ -77,5 +80,9 @@ fn primary(mut members: Vec<&Observation>) -> Primary {
         seqno: wsreps().filter_map(|w| w.last_committed).max().unwrap_or_default(),
         lineage: members.iter().fold(Lineage::default(), |longest, o| longest.longer(&o.memory.lineage).clone()),
         members: members.iter().map(name).collect(),
+        unrecorded: members
+            .iter()
+            .find(|o| o.process.as_ref().is_some_and(|p| !o.memory.knows_bootstrap_of(p)))
+            .map(name),
     }
 }

@@ -35,6 +35,11 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
     if let Some(newer) = seen.iter().find(|o| saved(o).is_some_and(|v| v.seq > view.seq)) {
         return Restore::NotYet(format!("{} has a newer saved view than this member's", newer.member.name));
     }
+    // A view of a minority may have been left behind by a bootstrap that was forced where nobody of us looks.
+    let expected = others.len() + 1;
+    if 2 * seen.len() <= expected {
+        return Restore::NotYet(format!("{} of {expected} members are seen, which is no majority", seen.len()));
+    }
     let mut partners = Vec::new();
     for uuid in &view.members {
         let owners: Vec<&&Observation> =
@@ -76,8 +81,7 @@ fn unfit(partner: &Observation) -> Option<String> {
         return Some(format!("the position of {name} is {}", partner.position));
     }
     match supervisor.phase {
-        Phase::Waiting | Phase::Starting => None,
-        Phase::Serving => None,
+        Phase::Waiting | Phase::Starting | Phase::Serving => None,
         Phase::Preparing | Phase::Recovering | Phase::Held | Phase::Stopping => {
             Some(format!("{name} is not ready: {}", supervisor.detail))
         }
@@ -93,4 +97,63 @@ fn missing(view: &SavedView, seen: &[&Observation], others: &[MemberView]) -> St
 
 fn names<'a>(of: impl Iterator<Item = &'a Observation>) -> String {
     listed(of.map(|o| o.member.name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::observation::File;
+    use crate::cluster::situation::*;
+    use crate::cluster::standing::Unknown;
+
+    fn word(restore: Restore) -> String {
+        match restore {
+            Restore::Together { members } => members.join("+"),
+            Restore::NotYet(why) => why,
+            Restore::NoView => "no view".into(),
+        }
+    }
+
+    #[test]
+    fn k1_k12_k17_when_the_saved_view_is_restored() {
+        let all = |n| down(n, 9).saved(view(n, 6, &[0, 1, 2]));
+        let pair = |n| down(n, 9).saved(view(n, 7, &[0, 1]));
+        for (own, others, expected, why) in [
+            (all(0), vec![seen(all(1)), seen(all(2))], "mysql/0+mysql/1+mysql/2", "all are back and agree"),
+            (
+                all(0),
+                vec![seen(running(1, 9).saved(view(1, 6, &[0, 1, 2]))), seen(all(2))],
+                "mysql/0+mysql/1+mysql/2",
+                "one was quicker",
+            ),
+            (pair(0), vec![seen(pair(1)), seen(all(2))], "mysql/0+mysql/1", "seed 000: the two of the newest view"),
+            (pair(0), vec![seen(pair(1)), silent(2)], "mysql/0+mysql/1", "whoever was not in the view is not needed"),
+            (all(2), vec![seen(pair(0)), seen(pair(1))], "mysql/0 has a newer saved view", "seed 000: the stale one"),
+            (all(0), vec![seen(all(1)), silent(2)], "not seen: mysql/2", "one of the view is missing"),
+            (all(0), vec![seen(all(1)), seen(down(2, 9))], "2 of them are back", "one has lost its view"),
+            (all(0), vec![seen(all(1).held()), seen(all(2))], "mysql/1 is held", "one is held"),
+            (
+                all(0),
+                vec![seen(all(1).unknown(Unknown::NoPosition)), seen(all(2))],
+                "the position of mysql/1",
+                "a crash in a DDL: nil history",
+            ),
+            (all(0), vec![seen(all(1).of_history(5)), seen(all(2))], "different histories", "another history"),
+            (
+                all(0).saved(File::Garbled("empty".into())),
+                vec![seen(all(1)), seen(all(2))],
+                "no view",
+                "an empty file is no view",
+            ),
+            (
+                down(0, 9).saved(view(0, 8, &[0])),
+                vec![silent(1), silent(2)],
+                "no majority",
+                "alone, and nobody is seen",
+            ),
+        ] {
+            let found = word(may_restore(&own, &others));
+            assert!(found.contains(expected), "{why}: {found}");
+        }
+    }
 }

@@ -303,6 +303,7 @@ mod tests {
     fn k6_the_start_argument_of_a_member_that_waits() {
         let waiting = Process {
             pid: 7,
+            started: 0,
             new_cluster: false,
             recovering: false,
             start_position: Some(at(20_626_756)),

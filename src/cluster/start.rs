@@ -130,3 +130,73 @@ fn waits_for(own: &Observation, others: &[MemberView], restore: &Restore, no: &N
     }
     why
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::situation::*;
+    use crate::galera::wsrep::{ClusterStatus, LocalState};
+
+    #[test]
+    fn g7_g8_g10_h12_how_a_member_starts() {
+        let joining = primary(0, 9, &[0]).state(ClusterStatus::Primary, LocalState::Joining);
+        let non_primary = primary(0, 9, &[0]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+        let saved = |n| down(n, 9).saved(view(n, 6, &[0, 1, 2]));
+        for (me, own, others, expected, why) in [
+            (1, down(1, 9), vec![seen(primary(0, 9, &[0])), silent(2)], "join mysql/0", "a primary exists"),
+            (1, empty(1), vec![seen(primary(0, 9, &[0])), silent(2)], "join mysql/0", "a fresh member"),
+            (
+                1,
+                down(1, 12),
+                vec![seen(primary(0, 9, &[0])), silent(2)],
+                "refuse to join: AheadOfCluster",
+                "it is ahead",
+            ),
+            (
+                1,
+                down(1, 9).of_history(5),
+                vec![seen(primary(0, 9, &[0]))],
+                "refuse to join: OtherHistory",
+                "other data",
+            ),
+            (
+                1,
+                down(1, 9),
+                vec![seen(joining), silent(2)],
+                "wait: mysql/0 is primary, and no member",
+                "it just begins",
+            ),
+            (
+                1,
+                down(1, 9),
+                vec![seen(primary(0, 9, &[0])), seen(primary(2, 9, &[2]))],
+                "wait: SplitBrain",
+                "two writers",
+            ),
+            (0, saved(0), vec![seen(saved(1)), seen(saved(2))], "restore the saved view", "all are back"),
+            (0, empty(0), vec![refused(1), refused(2)], "bootstrap: FirstDeploy", "the very first"),
+            (2, down(2, 9), vec![silent(0), silent(1)], "not seen: mysql/0", "the old one comes first: it waits"),
+            (1, down(1, 9), vec![seen(non_primary), silent(2)], "wait: no primary", "a live one without quorum"),
+            (
+                0,
+                empty(0),
+                vec![seen(down(1, 9)), seen(down(2, 9))],
+                "wait: no primary component is seen, and this member has no data",
+                "a new disk",
+            ),
+        ] {
+            let found = decide(&member(me), &own, &others).to_string();
+            assert!(found.contains(expected), "{why}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_wait_says_for_whom_and_what_a_person_can_do() {
+        let found = decide(&member(1), &down(1, 9), &[seen(down(0, 8)), silent(2)]).to_string();
+        for words in
+            ["stands at", "seen: mysql/0", "not seen: mysql/2: its agent does not answer", "bosh run-errand bootstrap"]
+        {
+            assert!(found.contains(words), "{words}: {found}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::galera::uuid::Uuid;
 use crate::host::supervisor::random_uuid;
 
 /// A hold ends by itself after this time; it is renewed while the errand lives.
-pub(super) const LEASE: Duration = Duration::from_secs(90);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 /// The owner's text begins with this, by which other runs of the errand know it.
 pub(super) const OWNER: &str = "bootstrap errand on ";
 

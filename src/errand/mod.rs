@@ -19,7 +19,7 @@ use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::member::{Member, listed};
 use crate::cluster::observation::MemberView;
-use crate::cluster::recovery::{Recovery, first_look};
+use crate::cluster::recovery::{Recovery, first_look, joiners};
 use crate::config::BootstrapConfig;
 
 /// A run of the errand.
@@ -68,6 +68,9 @@ impl Errand {
                     Followed::LeaderGone => continue,
                 }
             }
+            if !dry_run && self.waited_for_joiners(&views)? {
+                continue;
+            }
             if let Some(verdict) = self.nothing_to_do(&views, dry_run) {
                 return Ok(verdict);
             }
@@ -80,6 +83,17 @@ impl Errand {
                 },
             }
         }
+    }
+
+    /// Where a primary component exists, members that are on their way into it are waited for; true if
+    /// there were any that came, so that it is time to look again.
+    fn waited_for_joiners(&mut self, views: &[MemberView]) -> Result<bool> {
+        let coming = joiners(&self.config.cluster, views);
+        if coming.is_empty() {
+            return Ok(false);
+        }
+        self.progress.line(&format!("a primary component exists; {} join it by themselves", coming.join(", ")));
+        Ok(self.wait_joined(None, &coming)?.is_empty())
     }
 
     /// The cases in which nothing is touched.

@@ -114,13 +114,13 @@ impl Errand {
                 self.client.tell(&view.member, api::START, &StartBody::join(held.order))?;
             }
             let names: Vec<String> = group.iter().map(|v| v.member.name.clone()).collect();
-            unjoined.extend(self.wait_joined(held, &names)?);
+            unjoined.extend(self.wait_joined(Some(held), &names)?);
         }
         Ok(unjoined)
     }
 
-    /// Waits until each is Synced, refuses, or makes no progress any more.
-    fn wait_joined(&mut self, held: &Held, names: &[String]) -> Result<Vec<(String, String)>> {
+    /// Waits until each is Synced, refuses, or makes no progress any more. Returns who did not join, and why.
+    pub(super) fn wait_joined(&mut self, held: Option<&Held>, names: &[String]) -> Result<Vec<(String, String)>> {
         let stall = self.config.timeouts.join_stall;
         let mut last: Vec<Option<(u64, Instant)>> = vec![None; names.len()];
         let (mut renewed, mut unjoined) = (Instant::now(), Vec::new());
@@ -151,7 +151,9 @@ impl Errand {
                 return Ok(unjoined);
             }
             self.progress.line(&format!("waiting for {}", waiting.join("; ")));
-            self.renew_in_time(held, &mut renewed)?;
+            if let Some(held) = held {
+                self.renew_in_time(held, &mut renewed)?;
+            }
             std::thread::sleep(LOOK_EVERY);
         }
     }

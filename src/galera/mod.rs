@@ -2,6 +2,7 @@
 
 pub mod grastate;
 pub mod gvwstate;
+pub mod log_lines;
 pub mod position;
 pub mod recovery;
 pub mod uuid;

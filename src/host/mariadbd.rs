@@ -1,6 +1,7 @@
 //! Running `mariadbd`: to recover its position, and to serve.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -148,11 +149,30 @@ pub fn passed_on(status: ExitStatus) -> u8 {
     u8::try_from(code).ok().filter(|c| *c != 0).unwrap_or(1)
 }
 
-/// The last lines of the error log that say why a server ended.
-pub fn last_errors(config: &MemberConfig) -> Vec<String> {
-    let text = fs::read(&config.mariadb.error_log).unwrap_or_default();
-    let tail = text.len().saturating_sub(64 * 1024);
-    let text = String::from_utf8_lossy(text.get(tail..).unwrap_or_default()).into_owned();
+/// How long the error log is now: where the lines of the next life begin.
+pub fn error_log_length(config: &MemberConfig) -> u64 {
+    fs::metadata(&config.mariadb.error_log).map(|m| m.len()).unwrap_or_default()
+}
+
+/// The error log from `since` on; at most its last megabyte.
+pub fn error_log_since(config: &MemberConfig, since: u64) -> String {
+    const MOST: u64 = 1024 * 1024;
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(&config.mariadb.error_log)?;
+        let length = file.metadata()?.len();
+        // A log that was rotated away in between begins anew.
+        let since = if since > length { 0 } else { since };
+        file.seek(SeekFrom::Start(since.max(length.saturating_sub(MOST))))?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_default()
+}
+
+/// The last lines of the error log, from `since` on, that say why a server ended.
+pub fn last_errors(config: &MemberConfig, since: u64) -> Vec<String> {
+    let text = error_log_since(config, since);
     let mut errors: Vec<String> =
         text.lines().rev().filter(|l| l.contains("[ERROR]")).take(3).map(str::to_owned).collect();
     errors.reverse();

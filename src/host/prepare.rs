@@ -109,7 +109,7 @@ pub fn data_directory(config: &MemberConfig) -> Result<bool> {
     if !output.status.success() {
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let lines = || said.lines().map(str::trim).filter(|l| !l.is_empty());
-        let why = lines().find(|l| l.contains("ERROR")).or(lines().last()).unwrap_or("it said nothing");
+        let why = lines().find(|l| l.contains("ERROR")).or(lines().next_back()).unwrap_or("it said nothing");
         bail!("{} ended with {}: {why}", config.mariadb.install_program.display(), output.status);
     }
     rename_durably(&beside, data_dir)?;

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::cluster::observation::Process;
+use crate::cluster::observation::{Process, ProcessMark};
 
 /// One process as /proc shows it. Its start time tells it from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,11 @@ impl Handle {
         // Field 22 of proc(5); two are gone before the bracket, one was the state.
         let started = fields.nth(18)?.parse().ok()?;
         (state != "Z" && state != "X").then_some(Handle { pid, started })
+    }
+
+    /// What tells this process from any other.
+    pub fn mark(&self) -> ProcessMark {
+        ProcessMark { pid: self.pid, started: self.started }
     }
 
     /// Whether this very process still lives.
@@ -71,7 +76,8 @@ pub fn find_mariadbd(defaults_file: &Path) -> Option<(Handle, Process)> {
             let arguments = arguments_of(pid)?;
             let server = Path::new(arguments.first()?).file_name().is_some_and(|n| n == "mariadbd" || n == "mysqld");
             (server && arguments.contains(&wanted)).then_some(())?;
-            Some((Handle::of(pid)?, described(pid, &arguments)))
+            let handle = Handle::of(pid)?;
+            Some((handle, described(handle.mark(), &arguments)))
         })
         .collect();
     // A recovery beside a server would be the lesser fact.
@@ -79,18 +85,19 @@ pub fn find_mariadbd(defaults_file: &Path) -> Option<(Handle, Process)> {
     found.into_iter().next()
 }
 
-fn described(pid: i32, arguments: &[String]) -> Process {
+fn described(mark: ProcessMark, arguments: &[String]) -> Process {
     let has = |name: &str| arguments.iter().any(|a| a.replace('_', "-") == name);
     let start_position = arguments.iter().find_map(|a| {
         let (name, value) = a.split_once('=')?;
         (name.replace('_', "-") == "--wsrep-start-position").then(|| value.parse().ok())?
     });
     Process {
-        pid,
+        pid: mark.pid,
+        started: mark.started,
         new_cluster: has("--wsrep-new-cluster"),
         recovering: has("--wsrep-recover"),
         start_position,
-        state_transfer: descendants(pid).iter().any(|child| {
+        state_transfer: descendants(mark.pid).iter().any(|child| {
             arguments_of(*child).is_some_and(|a| a.iter().take(3).any(|word| word.contains("wsrep_sst_")))
         }),
     }
@@ -172,7 +179,7 @@ mod tests {
         ]
         .map(String::from)
         .into();
-        let process = described(0, &arguments);
+        let process = described(ProcessMark { pid: 0, started: 0 }, &arguments);
         assert_eq!(process.start_position.unwrap().seqno(), 20_626_756);
         assert!(process.new_cluster && !process.recovering);
     }

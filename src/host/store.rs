@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{read_if_there, remove_durably, write_atomically};
 use crate::cluster::hold::{Hold, Outcome};
 use crate::cluster::lineage::Lineage;
-use crate::cluster::observation::{Joining, Memory};
+use crate::cluster::observation::{Joining, Memory, ProcessMark};
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
@@ -41,6 +41,7 @@ struct MemoryFile {
     last_position: Option<Position>,
     joining: Option<Joining>,
     founding: bool,
+    bootstrapped: Option<ProcessMark>,
 }
 
 /// A hold as it lies on disk, with the moment to count from.
@@ -73,6 +74,7 @@ impl Store {
                 last_position: file.last_position,
                 joining: file.joining,
                 founding: file.founding,
+                bootstrapped: file.bootstrapped,
                 damaged: None,
             },
             Err(e) => Memory { damaged: Some(format!("{e:#}")), ..Memory::default() },
@@ -94,6 +96,7 @@ impl Store {
                 last_position: memory.last_position,
                 joining: memory.joining,
                 founding: memory.founding,
+                bootstrapped: memory.bootstrapped,
             },
         )
     }

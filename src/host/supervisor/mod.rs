@@ -190,7 +190,7 @@ impl Supervising {
 
     fn run(&mut self, inbox: &Receiver<Event>) -> Result<Exit> {
         match find_mariadbd(&self.config.mariadb.defaults_file).filter(|(_, p)| !p.recovering) {
-            Some((handle, process)) => self.adopt(handle, &process),
+            Some((handle, process)) => self.adopt(handle, &process)?,
             None => self.prepare(),
         }
         loop {

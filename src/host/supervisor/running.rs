@@ -15,6 +15,7 @@ use crate::cluster::lineage::{Incarnation, Lineage};
 use crate::cluster::observation::{Sql, StartMode};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::config::{self, SeedConfig};
+use crate::galera::log_lines::in_primary_component;
 use crate::galera::position::Position;
 use crate::galera::wsrep::Wsrep;
 use crate::host::{mariadbd, seed, sql};
@@ -29,10 +30,14 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Running {
     pub(super) child: ChildHandle,
     pub(super) mode: StartMode,
+    /// Where the error log's lines of this life begin.
+    log_since: u64,
     /// Whether SQL has ever answered: from then on SIGTERM is heard, before that it is ignored.
     pub(super) sql_was_open: bool,
     probing: bool,
     next_probe: Instant,
+    /// Since when it has not been asked whether this start leads anywhere.
+    trusted_since: Instant,
     last: Option<Wsrep>,
     /// The view in which what follows Synced was done; done again after each change of view.
     settled_in: Option<u64>,
@@ -48,14 +53,16 @@ pub(super) struct Settled {
 }
 
 impl Running {
-    pub(super) fn new(child: ChildHandle, mode: StartMode) -> Running {
+    pub(super) fn new(child: ChildHandle, mode: StartMode, log_since: u64) -> Running {
         let sql_was_open = false;
         Running {
             child,
             mode,
+            log_since,
             sql_was_open,
             probing: false,
             next_probe: Instant::now(),
+            trusted_since: Instant::now(),
             last: None,
             settled_in: None,
             settling: false,
@@ -101,8 +108,16 @@ impl Supervising {
             });
         }
         // Galera waits for the members of a restored view for ever; we do not (K2).
+        // One that was adopted may be at the same.
         let limit = self.config.timeouts.restore;
-        if running.mode == StartMode::RestoreView && !running.sql_was_open && running.child.age() > limit {
+        let may_wait_for_ever =
+            matches!(running.mode, StartMode::RestoreView | StartMode::Adopted) && !running.sql_was_open;
+        if may_wait_for_ever && running.trusted_since.elapsed() > limit {
+            running.trusted_since = Instant::now();
+            // Once the component is primary, the rest is a matter of state transfer and recovery.
+            if in_primary_component(&mariadbd::error_log_since(&self.config, running.log_since)) == Some(true) {
+                return Ok(());
+            }
             let reason = format!("the saved view did not become primary within {} s", limit.as_secs());
             self.stop(StopReason::ViewGivenUp, Duration::ZERO, &reason)?;
         }
@@ -305,7 +320,7 @@ impl Supervising {
         match std::mem::replace(&mut self.stage, Stage::Preparing) {
             Stage::Stopping(stopping) => self.stopped(&stopping, ended),
             Stage::Running(running) => {
-                let errors = mariadbd::last_errors(&self.config).join(" | ");
+                let errors = mariadbd::last_errors(&self.config, running.log_since).join(" | ");
                 let mode = format!("{:?}", running.mode);
                 log::error("mariadbd.died", &[("status", &ended.text), ("mode", &mode), ("errors", &errors)]);
                 self.journal

@@ -10,7 +10,7 @@ use super::running::Running;
 use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
 use crate::agent::client::Client;
 use crate::cluster::lineage::Incarnation;
-use crate::cluster::observation::{Joining, MemberView, Memory, StartMode};
+use crate::cluster::observation::{Joining, MemberView, Memory, Process, StartMode};
 use crate::cluster::standing::{AtRest, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, decide};
 use crate::galera::position::Position;
@@ -21,13 +21,42 @@ use crate::log;
 
 impl Supervising {
     /// A `mariadbd` that runs already is taken over as it is (H17): this process may be a successor.
-    pub(super) fn adopt(&mut self, process: Handle, seen: &crate::cluster::observation::Process) {
+    pub(super) fn adopt(&mut self, process: Handle, seen: &Process) -> Result<()> {
         log::info("mariadbd.adopted", &[("pid", &process.pid)]);
         self.journal.record("mariadbd.adopted", json!({ "process": seen }));
-        match ChildHandle::adopted(process, self.events.clone()) {
-            Ok(child) => self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted)))),
-            Err(e) => log::error("mariadbd.not_adopted", &[("why", &format!("{e:#}"))]),
+        if !self.store.memory().knows_bootstrap_of(seen) {
+            self.record_bootstrap_by_others(seen)?;
         }
+        let child = ChildHandle::adopted(process, self.events.clone())?;
+        self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted, 0))));
+        Ok(())
+    }
+
+    /// Somebody bootstrapped this member by hand. Whoever was further than it was then must be told from
+    /// those that are only behind, so this is an incarnation like any other.
+    fn record_bootstrap_by_others(&self, seen: &Process) -> Result<()> {
+        let memory = self.store.memory();
+        let Some(at) = seen.start_position.or(memory.last_position) else { return Ok(()) };
+        let incarnation = self.incarnation(at, "begun by hand, found running with --wsrep-new-cluster")?;
+        log::warn("bootstrap.by_hand", &[("pid", &seen.pid), ("began_at", &at)]);
+        self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
+        self.keep(|memory| {
+            memory.incarnation = Some(incarnation.id);
+            memory.lineage = memory.lineage.with(incarnation);
+            memory.bootstrapped = Some(seen.mark());
+        })
+    }
+
+    fn incarnation(&self, at: Position, proof: &str) -> Result<Incarnation> {
+        Ok(Incarnation {
+            number: self.store.memory().lineage.next_number(),
+            id: random_uuid()?,
+            history: at.history(),
+            began_at: at.seqno(),
+            by: self.me.name.clone(),
+            at: log::now(),
+            proof: proof.to_owned(),
+        })
     }
 
     /// Makes the data directory if there is none.
@@ -108,7 +137,12 @@ impl Supervising {
             Start::Bootstrap(proof) => {
                 self.keep(|memory| memory.founding = true)?;
                 self.journal.record("bootstrap.begun", json!({ "proof": proof.to_string() }));
-                self.begin(StartMode::Bootstrap, None)
+                // Normally none; where a first bootstrap broke off, what it wrote is kept and gone on from.
+                let position = self.standing.position();
+                if position.is_some() {
+                    self.datadir.allow_bootstrap()?;
+                }
+                self.begin(StartMode::Bootstrap, position)
             }
         }
     }
@@ -138,15 +172,7 @@ impl Supervising {
     /// Begins a new incarnation at a known position, by an order that was checked.
     pub(super) fn bootstrap_by_order(&mut self, at: Position, proof: &str) -> Result<()> {
         self.datadir.allow_bootstrap()?;
-        let incarnation = Incarnation {
-            number: self.store.memory().lineage.next_number(),
-            id: random_uuid()?,
-            history: at.history(),
-            began_at: at.seqno(),
-            by: self.me.name.clone(),
-            at: log::now(),
-            proof: proof.to_owned(),
-        };
+        let incarnation = self.incarnation(at, proof)?;
         self.journal.record("bootstrap.begun", json!({ "incarnation": incarnation }));
         self.keep(|memory| {
             memory.incarnation = Some(incarnation.id);
@@ -161,12 +187,16 @@ impl Supervising {
             // A stale view must not make Galera wait for members that never come (K17).
             self.datadir.set_view_aside(self.store.dir())?;
         }
+        let log_since = mariadbd::error_log_length(&self.config);
         let child = mariadbd::start(&self.config, position, mode == StartMode::Bootstrap)?;
         let mode_text = format!("{mode:?}");
         log::info("mariadbd.started", &[("pid", &child.id()), ("mode", &mode_text)]);
         self.journal.record("mariadbd.started", json!({ "mode": mode, "position": position }));
         let child = ChildHandle::owned(child, self.events.clone())?;
-        self.enter(Stage::Running(Box::new(Running::new(child, mode))));
+        if mode == StartMode::Bootstrap {
+            self.keep(|memory| memory.bootstrapped = Some(child.process().mark()))?;
+        }
+        self.enter(Stage::Running(Box::new(Running::new(child, mode, log_since))));
         Ok(())
     }
 

@@ -1,0 +1,198 @@
+# frozen_string_literal: true
+
+require_relative 'support'
+
+RSpec.describe 'recovery of a real cluster', type: :cluster do
+  ClusterSpec.with_lab(self, 'recover', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC)
+
+  def fingerprint
+    lab.instances.to_h { |i| [i, [lab.mariadbd(i), wsrep(i, 'cluster_conf_id'), wsrep(i, 'cluster_state_uuid'), memory(i)['lineage']]] }
+  end
+
+  def incarnations = memory(0)['lineage'].map { |i| [i['by'], i['proof'][/\w+/]] }
+
+  # Each member in turn leaves, and the last one has the most: order names them from behind to ahead.
+  def die_one_after_the_other(order)
+    first, second, last = order
+    lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+    lab.kill(first)
+    wait("#{last} to be primary without #{first}") { wsrep(last, 'cluster_size') == '2' && synced?(last) }
+    write(last, "without #{first} #{SecureRandom.hex(4)}")
+    # A graceful leave, or the last one would have no quorum.
+    lab.exec(second, 'pkill', '-TERM', '-x', 'galera-start')
+    wait("#{last} to be alone") { wsrep(last, 'cluster_size') == '1' && synced?(last) }
+    write(last, "alone #{SecureRandom.hex(4)}")
+    lab.kill(last)
+    wait('all supervisors to be gone') { lab.instances.none? { |i| supervisor(i) } }
+    forget_views
+    lab.instances.each { |i| lab.monit(i, 'start', 'mariadb') }
+    lab.instances.each { |i| wait_phase(i, 'waiting') }
+  end
+
+  describe 'the errand' do
+    it 'on a healthy cluster changes nothing and ends with 0' do
+      before = fingerprint
+      results = errand
+      expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
+      expect(results.values.map(&:out)).to all(include('No action: all 3 members are Synced'))
+      expect(fingerprint).to eq(before)
+    end
+
+    it 'refuses while a primary component exists and a member is out of it (G7)' do
+      lab.drain(2)
+      before = fingerprint
+      result = errand('mysql/0')['mysql/0']
+      expect([result.status, result.out]).to match([3, a_string_including('Refused: a primary component exists', 'mysql/2')])
+      expect(fingerprint).to eq(before)
+    ensure
+      lab.monit(2, 'start', 'mariadb')
+      wait_healthy
+    end
+
+    [%w[mysql/0 mysql/1 mysql/2], %w[mysql/2 mysql/1 mysql/0]].each do |order|
+      it "recovers all three from the most advanced, here #{order.last}, run on all instances at once (K7, G2, G12)" do
+        die_one_after_the_other(order)
+        seqnos = lab.instances.to_h { |i| [i, observation(i).dig('position', 'position').split(':').last.to_i] }
+        expect(seqnos.max_by(&:last).first).to eq(order.last), seqnos.inspect
+
+        dry = lab.exec(1, '/var/vcap/jobs/bootstrap/bin/run', '--dry-run')
+        expect([dry.status, dry.out]).to match([0, a_string_including("bootstrap #{order.last}")])
+        lab.instances.each { |i| expect(lab.mariadbd(i)).to be_nil }
+
+        results = errand
+        expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
+        expect(results.values.map(&:out)).to all(include("Recovered: #{order.last} was bootstrapped", 'a write was seen on each'))
+        expect(results.values.map(&:out).grep(/leads; following it/).size).to eq(2), told(results)
+        wait_healthy
+        expect_nothing_lost
+        expect(incarnations.last).to eq([order.last, 'EveryMemberSeen'])
+        expect(lab.instances.map { |i| memory(i)['lineage'] }.uniq.size).to eq(1)
+        expect(lab.instances.map { |i| supervisor(i)['hold'] }).to all(be_nil)
+      end
+    end
+
+    it 'refuses while one agent is down, and leaves everything as it was (G10, G11, K16)' do
+      total_outage
+      lab.monit(1, 'unmonitor', 'galera-agent')
+      lab.exec(1, '/var/vcap/jobs/galera-agent/bin/stop')
+      before = lab.instances.map { |i| [supervisor(i).values_at('phase', 'hold'), grastate(i), memory(i)] }
+      results = [0, 2].map { |i| errand("mysql/#{i}").values.first }
+      expect(results.map(&:status)).to eq([3, 3])
+      expect(results.map(&:out)).to all(include('Refused: PartialKnowledge', 'mysql/1 (its VM answers but its agent does not run)', 'Nothing was changed'))
+      expect(lab.instances.map { |i| [supervisor(i).values_at('phase', 'hold'), grastate(i), memory(i)] }).to eq(before)
+    ensure
+      lab.monit(1, 'start', 'galera-agent')
+      wait('the agent of mysql/1') { http(1, '/', auth: false).first == 503 }
+    end
+
+    it 'with a wrong password refuses, names the reason, and changes nothing' do
+      config = JSON.parse(lab.exec(0, 'cat', '/var/vcap/jobs/bootstrap/config/galera-bootstrap.yml').out)
+      config['agents']['password'] = 'wrong'
+      lab.exec(0, 'sh', '-c', 'cat > /tmp/wrong.yml', stdin: JSON.dump(config))
+      result = lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-bootstrap', '--config', '/tmp/wrong.yml')
+      expect([result.status, result.out]).to match([3, a_string_including('it refuses our user name or password (401)')])
+      expect(lab.instances.map { |i| supervisor(i)['hold'] }).to all(be_nil)
+    end
+
+    it 'with a wrong key in its configuration ends with 2 and names the path' do
+      config = JSON.parse(lab.exec(0, 'cat', '/var/vcap/jobs/bootstrap/config/galera-bootstrap.yml').out)
+      config['timeouts']['stop'] = '5'
+      lab.exec(0, 'sh', '-c', 'cat > /tmp/wrong.yml', stdin: JSON.dump(config))
+      result = lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-bootstrap', '--config', '/tmp/wrong.yml')
+      expect([result.status, result.err]).to match([2, a_string_including('timeouts.stop', 'expected a duration such as 60s')])
+    end
+
+    it 'killed in the middle can simply be run again: the members stay held, and no second bootstrap comes of it' do
+      killed = Thread.new { lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run') }
+      wait('all members to be held') { lab.instances.all? { |i| supervisor(i)&.dig('hold') } }
+      lab.exec(0, 'pkill', '-KILL', '-x', 'galera-bootstra')
+      killed.join
+      before = memory(0)['lineage'].size
+      # The holds of the dead run end by themselves; the next run waits for that, and takes over.
+      result = errand('mysql/1').values.first
+      expect(result.status).to eq(0), result.to_s
+      wait_healthy
+      expect(memory(0)['lineage'].size).to be <= before + 1
+      expect_nothing_lost
+    end
+
+    it 'is what the routes of Cloud Foundry\'s own errand do too, one call after the other' do
+      total_outage
+      lab.instances.each { |i| expect(http(i, '/stop_mysql', method: 'POST')).to eq([200, 'stop successful']) }
+      expect(lab.instances.map { |i| http(i, '/mysql_status').last }).to eq(%w[stopped stopped stopped])
+      seqnos = lab.instances.map { |i| http(i, '/sequence_number').last }
+      expect(seqnos).to all(match(/\A\d+\z/))
+      best = lab.instances[seqnos.map(&:to_i).each_with_index.max.last]
+      expect(http(best, '/start_mysql_bootstrap?sst=true', method: 'POST', limit: 60)).to eq([200, 'cluster bootstrap successful'])
+      (lab.instances - [best]).each { |i| expect(http(i, '/start_mysql_join?sst=true', method: 'POST', limit: 60)).to eq([200, 'join cluster successful']) }
+      expect(lab.instances.map { |i| http(i, '/mysql_status').last }).to eq(%w[running running running])
+      wait_healthy
+      expect_nothing_lost
+    end
+
+    it 'is not what those routes do where nothing proves it' do
+      refused = http(1, '/start_mysql_bootstrap', method: 'POST')
+      expect(refused).to match([500, a_string_including('a primary component exists')])
+      expect(http(1, '/start_mysql_single_node', method: 'POST')).to match([500, a_string_including('second cluster')])
+      expect(http(1, '/sequence_number')).to eq([500, "can't determine sequence number when database is running"])
+      wait_healthy
+    end
+  end
+
+  describe 'without any command' do
+    it 'all killed at once come back with their saved view, and no new incarnation' do
+      before = memory(0)['lineage']
+      write(1, 'before all were killed')
+      kill_all
+      wait_healthy
+      expect_nothing_lost
+      expect(memory(0)['lineage']).to eq(before)
+    end
+
+    it 'the outage of seed 000: cut in sequence, all killed while cut, healed (K1, K2, K12, K13, K17)' do
+      lab.cut(2)
+      wait('mysql/0 and mysql/1 to go on alone') { [0, 1].all? { |i| wsrep(i, 'cluster_size') == '2' && synced?(i) } }
+      write(0, 'while mysql/2 was cut off')
+      lab.cut_link(0, 1)
+      wait('nobody to be primary') { lab.instances.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
+      wait('health to say so (K14)') { lab.instances.all? { |i| http(i, '/', auth: false).last.start_with?('non-primary:') } }
+      kill_all
+      lab.instances.each { |i| wait_phase(i, 'waiting') }
+      wait('mysql/0 to say whom it does not see') { supervisor(0)&.fetch('detail', '').match?(%r{not seen: mysql/1: .*mysql/2: }) }
+      lab.heal
+      wait_healthy(limit: 180)
+      expect_nothing_lost
+      expect(log(2)).to include('has a newer saved view')
+    ensure
+      lab.heal
+    end
+
+    it 'a member that is ahead of the cluster is never taken back, however often it is started (Q10, H13)' do
+      # mysql/2 alone has commits; the others are bootstrapped without it, by hand, as a person might.
+      lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+      [0, 1].each { |i| lab.drain(i) }
+      write(2, 'only on mysql/2')
+      lab.drain(2)
+      position = grastate(2).values_at('uuid', 'seqno').join(':')
+      lab.exec(2, '/var/vcap/jobs/galera-agent/bin/stop')
+      lab.monit(2, 'unmonitor', 'galera-agent')
+      lab.exec(0, 'sed', '-i', 's/safe_to_bootstrap: 0/safe_to_bootstrap: 1/', '/var/vcap/store/mariadb/data/grastate.dat')
+      start = 'setsid setpriv --reuid=vcap --regid=vcap --init-groups /var/vcap/packages/mariadb/bin/mariadbd ' \
+              '--defaults-file=/var/vcap/jobs/mariadb/config/my.cnf --wsrep-new-cluster >/dev/null 2>&1 </dev/null &'
+      lab.exec(0, 'sh', '-c', start)
+      wait('mysql/0 to be primary') { synced?(0) }
+      # As far as mysql/2 and further: Galera itself would take it back by IST and say nothing.
+      30.times { |n| lab.sql(0, "INSERT INTO ledger.entries VALUES ('fork #{n}')") }
+      lab.monit(0, 'start', 'mariadb')
+      lab.monit(2, 'start', 'galera-agent')
+      lab.monit(2, 'start', 'mariadb')
+      wait('mysql/2 to refuse') { supervisor(2)&.dig('refused') }
+      3.times do
+        lab.exec(2, 'pkill', '-KILL', '-x', 'galera-start')
+        wait('mysql/2 to refuse again') { supervisor(2)&.dig('refused') }
+      end
+      expect(lab.mariadbd(2)).to be_nil
+      expect(grastate(2).values_at('uuid', 'seqno').join(':')).to eq(position)
+    end
+  end
+end

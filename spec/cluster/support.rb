@@ -1,0 +1,143 @@
+# frozen_string_literal: true
+
+require 'json'
+require 'net/http'
+require_relative '../../ci/lab.d/lab'
+
+# What cluster specs say to a lab, and how they wait: for events, with a bound, naming what they wait for.
+module ClusterSpec
+  SMALL = [File.join(RELEASE_DIR, 'templates/ops/small-footprint.yml')].freeze
+  RSYNC = [File.join(RELEASE_DIR, 'templates/ops/rsync-sst.yml')].freeze
+  LEDGERS = {}
+  TLS = [File.join(RELEASE_DIR, 'templates/ops/tls.yml')].freeze
+
+  # A lab that is removed whatever happens.
+  def self.with_lab(context, name, **options)
+    context.before(:context) do
+      @lab = Lab.new(name)
+      @lab.down
+      @lab.up(**options)
+      wait_healthy
+    end
+    context.after(:context) do
+      keep_logs if RSpec.world.filtered_examples.values.flatten.any? { |e| e.exception && e.metadata[:file_path] == self.class.metadata[:file_path] }
+      @lab&.down
+    end
+    context.attr_reader :lab
+  end
+
+  def wait(what, limit = 90, &block) = LabParts.wait(what, limit, pause: 0.1, &block)
+
+  def rows(instance, statement)
+    result = lab.sql(instance, statement)
+    raise "#{instance}: #{statement}: #{result}" unless result.ok?
+    result.out.lines.map { |l| l.chomp.split("\t") }
+  end
+
+  def value(instance, statement) = rows(instance, statement).dig(0, 0)
+  def wsrep(instance, name) = lab.sql(instance, "SHOW GLOBAL STATUS LIKE 'wsrep_#{name}'").out.split("\t")[1]&.chomp
+
+  def synced?(instance) = wsrep(instance, 'local_state_comment') == 'Synced' && wsrep(instance, 'cluster_status') == 'Primary'
+
+  def wait_healthy(instances = lab.instances, limit: 120)
+    wait("#{instances.join(', ')} to be Synced in one component of #{instances.size}", limit) do
+      instances.all? { |i| synced?(i) && wsrep(i, 'cluster_size') == instances.size.to_s }
+    end
+    # What follows Synced (seeding, lineage) is on disk once the supervisor remembers this history.
+    wait('lineage on every member') { instances.all? { |i| memory(i)['incarnation'] && memory(i)['joining'].nil? } }
+  end
+
+  def memory(instance)
+    result = lab.exec(instance, 'cat', '/var/vcap/store/mariadb/galera/memory.json')
+    result.ok? ? JSON.parse(result.out)['content'] : {}
+  end
+
+  def grastate(instance)
+    lab.exec(instance, 'cat', '/var/vcap/store/mariadb/data/grastate.dat').out.scan(/^(\w+):\s*(\S+)/).to_h
+  end
+
+  def log(instance, file = 'mariadb/galera-start.log') = lab.exec(instance, 'cat', "/var/vcap/sys/log/#{file}").out
+
+  # The agent's password lies in a file that only the VM's root and vcap read.
+  def credentials(instance)
+    config = JSON.parse(lab.exec(instance, 'cat', '/var/vcap/jobs/galera-agent/config/galera-agent.yml').out)
+    [config['username'], config['password']]
+  end
+
+  # => [status, body]
+  def http(instance, path, method: 'GET', body: nil, auth: true, from: instance, limit: 10)
+    command = ['curl', '--silent', '--show-error', '--max-time', limit.to_s, '-X', method, '-w', '\n%{http_code}']
+    command += ['-u', credentials(instance).join(':')] if auth
+    command += ['-H', 'Content-Type: application/json', '-d', body.is_a?(String) ? body : JSON.dump(body)] if body
+    result = lab.exec(from, *command, "http://#{lab.address(instance)}:9200#{path}", limit: limit + 5)
+    *lines, status = result.out.lines
+    [status.to_i, lines.join.chomp]
+  end
+
+  def observation(instance) = JSON.parse(http(instance, '/v1/observation').last)
+
+  def supervisor(instance)
+    reply = lab.exec(instance, 'socat', '-t', '5', '-', 'UNIX-CONNECT:/var/vcap/sys/run/mariadb/galera-start.sock', stdin: "{\"op\":\"status\"}\n")
+    reply.out.empty? ? nil : JSON.parse(reply.out)
+  end
+
+  def wait_phase(instance, phase, limit = 60)
+    wait("#{instance} to be #{phase} (#{supervisor(instance)&.fetch('detail', nil)})", limit) { supervisor(instance)&.fetch('phase', nil) == phase }
+  end
+
+  def errand(instance = nil) = lab.run_errand('bootstrap', instance: instance)
+
+  # The runs' outputs, where an expectation fails.
+  def told(results) = results.map { |n, r| "#{n} (#{r.status}):\n#{r}" }.join("\n")
+
+  # Galera forgets its view, as after a restore of disks from snapshots; no saved view can bring it back.
+  def forget_views(instances = lab.instances)
+    instances.each { |i| lab.exec(i, 'rm', '-f', '/var/vcap/store/mariadb/data/gvwstate.dat') }
+  end
+
+  # kill -9 everywhere at the same moment.
+  def kill_all
+    lab.instances.map { |i| Thread.new { lab.exec(i, 'pkill', '-KILL', '-x', 'mariadbd') } }.each(&:join)
+  end
+
+  # All killed, views gone, every supervisor back and waiting.
+  def total_outage
+    lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+    kill_all
+    wait('mariadbd to be gone everywhere') { lab.instances.none? { |i| lab.mariadbd(i) } }
+    wait('supervisors to be gone') { lab.instances.none? { |i| supervisor(i) } }
+    forget_views
+    lab.instances.each { |i| lab.monit(i, 'start', 'mariadb') }
+    lab.instances.each { |i| wait_phase(i, 'waiting') }
+  end
+
+  # Acknowledged writes, to be found again on every member.
+  def write(instance, note)
+    lab.sql(instance, 'CREATE DATABASE IF NOT EXISTS ledger')
+    lab.sql(instance, 'CREATE TABLE IF NOT EXISTS ledger.entries (note VARCHAR(80) PRIMARY KEY)')
+    result = lab.sql(instance, "INSERT INTO ledger.entries VALUES ('#{note}')")
+    raise "not acknowledged: #{note}: #{result}" unless result.ok?
+    ledger << note
+  end
+
+  # Everything that was ever acknowledged in this lab.
+  def ledger = (LEDGERS[lab.name] ||= [])
+
+  def expect_nothing_lost
+    lab.instances.each do |i|
+      found = rows(i, 'SET SESSION wsrep_sync_wait=1; SELECT note FROM ledger.entries').flatten
+      expect(ledger - found).to eq([]), "lost on #{i}"
+    end
+  end
+
+  def keep_logs
+    target = File.join(RELEASE_DIR, 'target', 'lab-logs', lab.name)
+    lab.vms.each do |v|
+      FileUtils.mkdir_p(File.join(target, v.name.tr('/', '-')))
+      FileUtils.cp_r(Dir[v.vcap('sys', 'log', '*')], File.join(target, v.name.tr('/', '-')))
+    end
+    warn "logs of the failed lab: #{target}"
+  end
+end
+
+RSpec.configure { |c| c.include ClusterSpec, type: :cluster }

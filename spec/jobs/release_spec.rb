@@ -1,0 +1,125 @@
+# frozen_string_literal: true
+
+require_relative 'support'
+
+RSpec.describe 'The release' do
+  def read(*path) = File.read(File.join(RELEASE_DIR, *path))
+  def packages = Dir.children(File.join(RELEASE_DIR, 'packages'))
+
+  JobSpec::JOB_SPECS.each do |job, spec|
+    describe "job #{job}" do
+      let(:directory) { File.join(RELEASE_DIR, 'jobs', job) }
+      let(:templates) { Dir.glob('**/*', File::FNM_DOTMATCH, base: File.join(directory, 'templates')).select { |f| File.file?(File.join(directory, 'templates', f)) } }
+
+      it 'lists in its spec the templates that exist, each under its own path' do
+        expect(spec['templates'].keys).to match_array(templates)
+        expect(spec['templates']).to all(satisfy { |source, target| source.delete_suffix('.erb') == target })
+      end
+
+      it 'is named after its directory, and so are the links that it provides' do
+        expect(spec['name']).to eq(job)
+        expect((spec['provides'] || []).map { |l| l['name'] }).to eq(job == 'bootstrap' ? [] : [job])
+      end
+
+      it 'shares only properties that it has' do
+        shared = (spec['provides'] || []).flat_map { |l| l['properties'] }
+        expect(shared - (spec['properties'] || {}).keys).to eq([])
+      end
+
+      it 'uses packages of this release' do
+        expect(spec['packages'] - packages).to eq([])
+      end
+
+      it 'describes every property, in lines of at most 80 columns' do
+        expect(spec['properties'].select { |_, d| d['description'].to_s.strip.empty? }.keys).to eq([])
+        expect(read('jobs', job, 'spec').lines.map(&:chomp).select { |l| l.size > 80 }).to eq([])
+      end
+
+      it 'keeps ERB out of its scripts, which shellcheck accepts' do
+        scripts = templates.grep(%r{\Abin/}).map { |f| File.join(directory, 'templates', f) }
+        expect(scripts.select { |f| File.read(f).include?('<%') }).to eq([])
+        output, status = Open3.capture2e('shellcheck', *scripts)
+        expect(status).to be_success, output
+      end
+
+      it 'has scripts that only become an executable of this release' do
+        templates.grep(%r{\Abin/}).each do |file|
+          lines = read('jobs', job, 'templates', file).lines
+          expect(lines.size).to be <= 10
+          expect(lines.last).to match(%r{\Aexec /var/vcap/packages/mariadb-galera/bin/galera-[a-z]+ --config /var/vcap/jobs/\S+\.yml})
+          config = lines.last[%r{--config /var/vcap/jobs/(\S+)}, 1]
+          owner, path = config.split('/', 2)
+          expect(JobSpec::JOB_SPECS.fetch(owner)['templates'].values).to include(path)
+        end
+      end
+
+      it 'renders nothing but templates: no ERB is left in any file' do
+        rendered(job, JobSpec::TLS).each { |file, text| expect(text).not_to include('<%'), file }
+      end
+    end
+  end
+
+  describe 'monit' do
+    { 'mariadb' => 'galera-start', 'galera-agent' => 'galera-agent' }.each do |job, program|
+      it "watches the pid file of #{program} in group vcap" do
+        monit = render(job, 'monit')
+        expect(monit).to include("check process #{job}\n", "with pidfile /var/vcap/sys/run/#{job}/#{program}.pid", 'group vcap')
+        expect(monit).to include("start program \"/var/vcap/jobs/#{job}/bin/start\" with timeout 30 seconds")
+        expect(monit.scan('check process').size).to eq(1)
+      end
+
+      it "does not judge #{job} by a port or by load, so that a slow answer restarts nothing (H6, Q21)" do
+        expect(render(job, 'monit')).not_to match(/\bif\b/)
+      end
+    end
+
+    it 'waits longer for a stop than mariadbd may take, and less than BOSH waits (K9)' do
+      limit = render('mariadb', 'monit')[/stop program \S+ with timeout (\d+) seconds/, 1].to_i
+      mariadbd = JobSpec::JOB_SPECS['mariadb']['properties']['stop_timeout']['default'][/\A(\d+)s\z/, 1].to_i
+      expect(limit).to be > mariadbd + 20
+      expect(limit).to be < 300
+    end
+
+    it 'has no service for the errand' do
+      expect(render('bootstrap', 'monit')).to eq('')
+    end
+
+    it 'restarts the agent without touching mariadbd (H17)' do
+      expect(rendered('galera-agent').slice('monit', 'bin/start', 'bin/stop').values.join).not_to match(/galera-start|mariadbd/)
+    end
+  end
+
+  describe 'packages' do
+    it 'have a spec of their own name, a packaging script, and dependencies that are theirs or the toolchain' do
+      packages.each do |name|
+        spec = YAML.load_file(File.join(RELEASE_DIR, 'packages', name, 'spec'))
+        next if File.exist?(File.join(RELEASE_DIR, 'packages', name, 'spec.lock'))
+        expect(spec['name']).to eq(name)
+        expect(spec.fetch('dependencies', []) - packages - ['rust-1-linux']).to eq([])
+        expect(File).to exist(File.join(RELEASE_DIR, 'packages', name, 'packaging'))
+      end
+    end
+
+    it 'take in everything that Cargo builds from' do
+      globs = YAML.load_file(File.join(RELEASE_DIR, 'packages/mariadb-galera/spec'))['files'].reject { |g| g.end_with?('.tar.xz') }
+      packed = globs.flat_map { |g| Dir.glob(g, base: File.join(RELEASE_DIR, 'src')) }.uniq
+      there = Dir.glob('**/*', base: File.join(RELEASE_DIR, 'src')).select { |f| File.file?(File.join(RELEASE_DIR, 'src', f)) }
+      expect(there.reject { |f| f.end_with?('.md') } - packed).to eq([])
+      expect(packed.select { |f| File.symlink?(File.join(RELEASE_DIR, 'src', f)) }).to eq([])
+    end
+
+    it 'contain every program that a script or a configuration names' do
+      bins = read('src/Cargo.toml').scan(/^name = "(galera-[a-z]+)"/).flatten
+      named = JobSpec::JOBS.flat_map { |job| rendered(job).values.join.scan(%r{/var/vcap/packages/mariadb-galera/bin/([\w-]+)}).flatten }
+      expect(named.uniq - bins).to eq([])
+      packaging = read('packages/mariadb/packaging')
+      expect(member['mariadb'].values_at('program', 'install_program').map { |f| File.basename(f) }).to all(satisfy { |f| packaging.include?(f) })
+    end
+  end
+
+  it 'is released under the Apache License 2.0, and has a name' do
+    expect(read('LICENSE').lines.first(3).join).to match(/Apache License\s+Version 2\.0/)
+    expect(YAML.load_file(File.join(RELEASE_DIR, 'config/final.yml'))['name']).to eq('mariadb-galera')
+    expect(YAML.load_file(File.join(RELEASE_DIR, 'config/blobs.yml'))).to be_a(Hash)
+  end
+end

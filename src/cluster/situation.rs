@@ -1,0 +1,215 @@
+//! Situations for table tests: a healthy member, and the words that make it another one.
+
+use super::hold::Hold;
+use super::member::{Cluster, Member};
+use super::observation::*;
+use super::standing::{Provenance, Standing, Unknown};
+use crate::galera::grastate::Grastate;
+use crate::galera::gvwstate::SavedView;
+use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
+use crate::galera::wsrep::{ClusterStatus, LocalState, tests::synced};
+
+/// The history of all situations that do not say otherwise.
+pub const H: Uuid = Uuid::from_u128(0x746e46f38f7611e79c1ca220eabab4ba);
+/// The order that holds, where one does.
+pub const ORDER: Uuid = Uuid::from_u128(7);
+
+/// A cluster of so many members.
+pub fn cluster(members: u32) -> Cluster {
+    Cluster { name: "galera".into(), members: (0..members).map(member).collect() }
+}
+
+/// `mysql/N`; `mysql/0` is the designated first.
+pub fn member(n: u32) -> Member {
+    Member {
+        name: format!("mysql/{n}"),
+        id: format!("id-{n}"),
+        index: n,
+        az: None,
+        address: format!("10.0.0.{n}"),
+        bootstrap: n == 0,
+    }
+}
+
+/// A position in [`H`].
+pub fn at(seqno: u64) -> Position {
+    Position::new(H, seqno).unwrap()
+}
+
+/// An observation of `mysql/N` of three, whose `mariadbd` is down and which waits, at this position.
+pub fn down(n: u32, seqno: u64) -> Observation {
+    let position = Standing::At { position: at(seqno), from: Provenance::Recovered };
+    Observation {
+        member: Identity {
+            name: format!("mysql/{n}"),
+            id: format!("id-{n}"),
+            az: None,
+            cluster: "galera".into(),
+            expects: cluster(3).members.into_iter().map(|m| m.name).collect(),
+            version: "0".into(),
+            boot_id: "b".into(),
+        },
+        at: String::new(),
+        supervisor: SupervisorSight::Present(Box::new(Supervisor {
+            phase: Phase::Waiting,
+            phase_seconds: 60,
+            detail: "waits".into(),
+            position: position.clone(),
+            hold: None,
+            last_outcome: None,
+            refused: None,
+            child: None,
+        })),
+        process: None,
+        ports: Ports::default(),
+        sql: Sql::Closed { why: "down".into() },
+        wsrep: None,
+        disk: Disk {
+            unreadable: None,
+            initialised: true,
+            user_databases: true,
+            grastate: File::Present(Grastate { version: "2.1".into(), uuid: H, seqno: -1, safe_to_bootstrap: false }),
+            saved_view: File::Absent,
+            cache_history: Some(H),
+        },
+        host: Host::default(),
+        peers: Vec::new(),
+        memory: Memory::default(),
+        position,
+    }
+}
+
+/// A member without any data.
+pub fn empty(n: u32) -> Observation {
+    let mut o = down(n, 0);
+    o.position = Standing::Empty;
+    o.disk = Disk {
+        unreadable: None,
+        initialised: true,
+        user_databases: false,
+        grastate: File::Absent,
+        saved_view: File::Absent,
+        cache_history: None,
+    };
+    o
+}
+
+/// A member in a primary component of these members.
+pub fn primary(n: u32, seqno: u64, members: &[u32]) -> Observation {
+    let mut o = running(n, seqno);
+    let mut wsrep = synced(&H.to_string(), seqno);
+    wsrep.cluster_size = u32::try_from(members.len()).unwrap();
+    wsrep.incoming_addresses = members.iter().map(|m| format!("10.0.0.{m}:3306")).collect::<Vec<_>>().join(",");
+    o.wsrep = Some(wsrep);
+    o.sql = Sql::Open { milliseconds: 1 };
+    o.position = Standing::At { position: at(seqno), from: Provenance::LiveSql };
+    o
+}
+
+/// A member whose `mariadbd` runs with SQL closed.
+pub fn running(n: u32, seqno: u64) -> Observation {
+    let mut o = down(n, seqno);
+    o.process = Some(Process {
+        pid: 9,
+        started: 1,
+        new_cluster: false,
+        recovering: false,
+        start_position: Some(at(seqno)),
+        state_transfer: false,
+    });
+    o.position = Standing::At { position: at(seqno), from: Provenance::StartArgument };
+    o.phase(Phase::Starting)
+}
+
+/// A saved view of number `seq` with these members.
+pub fn view(me: u32, seq: u32, members: &[u32]) -> File<SavedView> {
+    let uuid = |n: &u32| Uuid::from_u128(u128::from(*n + 1) << 96 | 0x8000 << 48 | 1);
+    File::Present(SavedView {
+        my_uuid: uuid(&me),
+        seq,
+        representative: uuid(&0),
+        members: members.iter().map(uuid).collect(),
+    })
+}
+
+/// The words that make one situation of another.
+impl Observation {
+    pub(crate) fn phase(mut self, phase: Phase) -> Observation {
+        if let SupervisorSight::Present(supervisor) = &mut self.supervisor {
+            supervisor.phase = phase;
+        }
+        self
+    }
+
+    pub(crate) fn held(mut self) -> Observation {
+        if let SupervisorSight::Present(supervisor) = &mut self.supervisor {
+            supervisor.phase = Phase::Held;
+            supervisor.hold = Some(Hold {
+                order: ORDER,
+                owner: "bootstrap errand on mysql/0".into(),
+                reason: "recovery".into(),
+                seconds: 60,
+                bootstrapped: false,
+                started: false,
+            });
+        }
+        self
+    }
+
+    pub(crate) fn unknown(mut self, why: Unknown) -> Observation {
+        self.position = Standing::unknown(why, "no idea");
+        self
+    }
+
+    pub(crate) fn saved(mut self, view: File<SavedView>) -> Observation {
+        self.disk.saved_view = view;
+        self
+    }
+
+    pub(crate) fn safe(mut self) -> Observation {
+        let position = self.position.position().unwrap();
+        self.position = Standing::At { position, from: Provenance::CleanStop };
+        let seqno = i64::try_from(position.seqno()).unwrap();
+        self.disk.grastate = File::Present(Grastate { version: "2.1".into(), uuid: H, seqno, safe_to_bootstrap: true });
+        self
+    }
+
+    pub(crate) fn of_history(mut self, history: u128) -> Observation {
+        let seqno = self.position.position().unwrap().seqno();
+        let position = Position::new(Uuid::from_u128(history), seqno).unwrap();
+        self.position = Standing::At { position, from: Provenance::Recovered };
+        self
+    }
+
+    pub(crate) fn state(mut self, cluster_status: ClusterStatus, local_state: LocalState) -> Observation {
+        if let Some(wsrep) = &mut self.wsrep {
+            wsrep.cluster_status = cluster_status;
+            wsrep.local_state = local_state;
+            wsrep.ready = cluster_status == ClusterStatus::Primary;
+            wsrep.local_state_comment = format!("{local_state:?}");
+        }
+        self
+    }
+
+    pub(crate) fn remembers(mut self, memory: Memory) -> Observation {
+        self.memory = memory;
+        self
+    }
+}
+
+/// Seen by an observer.
+pub fn seen(o: Observation) -> MemberView {
+    let n = o.member.name.trim_start_matches("mysql/").parse().unwrap();
+    MemberView { member: member(n), sight: Sight::Seen(Box::new(o)), galera_port: None }
+}
+
+/// Not answering at all.
+pub fn silent(n: u32) -> MemberView {
+    MemberView { member: member(n), sight: Sight::Silent("timed out".into()), galera_port: Some(PortAnswer::Silent) }
+}
+
+/// A VM that answers, and on which nothing of ours runs.
+pub fn refused(n: u32) -> MemberView {
+    MemberView { member: member(n), sight: Sight::Refused, galera_port: Some(PortAnswer::Refused) }
+}

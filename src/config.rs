@@ -340,6 +340,8 @@ pub struct BootstrapConfig {
     pub agents: Agents,
     /// Log.
     pub log_dir: PathBuf,
+    /// Files that get mode 0600.
+    pub private_files: Vec<PathBuf>,
     /// Bounds.
     pub timeouts: BootstrapTimeouts,
 }

@@ -134,9 +134,18 @@ class Lab
     vms.map do |v|
       next [v.name, @network.address(v.instance['number']), 'off', '-', '-', '-'] unless v.up?
       words = LabParts::Agent.new(v).words.map { |s, w| "#{s}: #{w}" }.join(', ')
-      health = v.exec('curl', '--silent', '--insecure', '--max-time', '3', 'http://127.0.0.1:9200/').out
+      health = health(v)
       [v.name, @network.address(v.instance['number']), 'up', words, mariadbd(v.name) || '-', health[/\A[\w -]+/] || '-']
     end
+  end
+
+  # What the agent says of its member, over HTTPS where it wants that.
+  def health(vm)
+    tls = '/var/vcap/jobs/galera-agent/config/tls'
+    curl = 'curl --silent --max-time 3'
+    plain = "#{curl} http://127.0.0.1:9200/"
+    encrypted = "#{curl} --insecure --cert #{tls}/client.pem --key #{tls}/client.key https://127.0.0.1:9200/"
+    vm.exec('sh', '-c', "if grep -q 'client_ca' #{tls}/../galera-agent.yml; then #{encrypted}; else #{plain}; fi").out
   end
 
   # Only one command changes a lab at a time.

@@ -1,12 +1,19 @@
 # frozen_string_literal: true
 
-require_relative 'support'
+require_relative 'rendering'
 
-RSpec.describe 'The release' do
+RSpec.describe 'The release', type: :rendering do
+  jobs = Dir.children(File.join(RELEASE_DIR, 'jobs')).sort.to_h { |name| [name, YAML.load_file(File.join(RELEASE_DIR, 'jobs', name, 'spec'))] }
+  pem = { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }
+  everything = { 'mariadb' => { 'tls' => { 'replication' => pem, 'server' => pem } },
+                 'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {} }
+
+  define_method(:jobs) { jobs }
+  define_method(:files_of) { |name| rendered(name, properties: everything.fetch(name)) }
   def read(*path) = File.read(File.join(RELEASE_DIR, *path))
   def packages = Dir.children(File.join(RELEASE_DIR, 'packages'))
 
-  JobSpec::JOB_SPECS.each do |job, spec|
+  jobs.each do |job, spec|
     describe "job #{job}" do
       let(:directory) { File.join(RELEASE_DIR, 'jobs', job) }
       let(:templates) { Dir.glob('**/*', File::FNM_DOTMATCH, base: File.join(directory, 'templates')).select { |f| File.file?(File.join(directory, 'templates', f)) } }
@@ -49,12 +56,12 @@ RSpec.describe 'The release' do
           expect(lines.last).to match(%r{\Aexec /var/vcap/packages/mariadb-galera/bin/galera-[a-z]+ --config /var/vcap/jobs/\S+\.yml})
           config = lines.last[%r{--config /var/vcap/jobs/(\S+)}, 1]
           owner, path = config.split('/', 2)
-          expect(JobSpec::JOB_SPECS.fetch(owner)['templates'].values).to include(path)
+          expect(jobs.fetch(owner)['templates'].values).to include(path)
         end
       end
 
       it 'renders nothing but templates: no ERB is left in any file' do
-        rendered(job, JobSpec::TLS).each { |file, text| expect(text).not_to include('<%'), file }
+        files_of(job).each { |file, text| expect(text).not_to include('<%'), file }
       end
     end
   end
@@ -75,7 +82,7 @@ RSpec.describe 'The release' do
 
     it 'waits longer for a stop than mariadbd may take, and less than BOSH waits (K9)' do
       limit = render('mariadb', 'monit')[/stop program \S+ with timeout (\d+) seconds/, 1].to_i
-      mariadbd = JobSpec::JOB_SPECS['mariadb']['properties']['stop_timeout']['default'][/\A(\d+)s\z/, 1].to_i
+      mariadbd = jobs['mariadb']['properties']['stop_timeout']['default'][/\A(\d+)s\z/, 1].to_i
       expect(limit).to be > mariadbd + 20
       expect(limit).to be < 300
     end
@@ -85,7 +92,7 @@ RSpec.describe 'The release' do
     end
 
     it 'restarts the agent without touching mariadbd (H17)' do
-      expect(rendered('galera-agent').slice('monit', 'bin/start', 'bin/stop').values.join).not_to match(/galera-start|mariadbd/)
+      expect(files_of('galera-agent').slice('monit', 'bin/start', 'bin/stop').values.join).not_to match(/galera-start|mariadbd/)
     end
   end
 
@@ -110,9 +117,10 @@ RSpec.describe 'The release' do
 
     it 'contain every program that a script or a configuration names' do
       bins = read('src/Cargo.toml').scan(/^name = "(galera-[a-z]+)"/).flatten
-      named = JobSpec::JOBS.flat_map { |job| rendered(job).values.join.scan(%r{/var/vcap/packages/mariadb-galera/bin/([\w-]+)}).flatten }
+      named = jobs.keys.flat_map { |job| files_of(job).values.join.scan(%r{/var/vcap/packages/mariadb-galera/bin/([\w-]+)}).flatten }
       expect(named.uniq - bins).to eq([])
       packaging = read('packages/mariadb/packaging')
+      member = JSON.parse(files_of('mariadb')['config/member.yml'])
       expect(member['mariadb'].values_at('program', 'install_program').map { |f| File.basename(f) }).to all(satisfy { |f| packaging.include?(f) })
     end
   end

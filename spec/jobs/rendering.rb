@@ -10,7 +10,7 @@ require_relative '../../ci/lab.d/job_templates'
 # Renders jobs as the director does, for a group of members.
 module Rendering
   GOLDEN = File.join(RELEASE_DIR, 'spec', 'golden')
-  HOSTILE = %q(it's "q" \\ `b` #{x} <%= y %> : - # & * ! | > %s ; -- /* ü) + "\t"
+  HOSTILE = %q(it's "q" \\ `b` #{x} <%= y %> : - # & * ! | > %s ; -- /* ü 😀) + "\t\u2028"
 
   def job(name) = JobTemplates::Job.new(RELEASE_DIR, name)
 

@@ -70,9 +70,11 @@ impl Client {
         match self.get::<Observation>(member, api::OBSERVATION).await {
             Ok(observation) => identified(member, observation),
             Err(e) => {
-                let why = format!("{e:#}");
+                // The library's own words repeat the URL; the root cause says what was met.
+                let why = format!("{}:{}: {}", member.address, self.agents.port, e.root_cause());
+                let refused = e.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
                 match e.downcast_ref::<reqwest::Error>() {
-                    Some(e) if e.is_connect() && why.contains("Connection refused") => Sight::Refused,
+                    Some(_) if refused == Some(std::io::ErrorKind::ConnectionRefused) => Sight::Refused,
                     Some(e) if e.is_connect() || e.is_timeout() => Sight::Silent(why),
                     _ => Sight::Unusable(why),
                 }

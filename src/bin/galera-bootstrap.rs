@@ -7,6 +7,7 @@ use clap::Parser;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::{self, BootstrapConfig};
 use mariadb_galera::errand;
+use mariadb_galera::host::prepare;
 
 /// Brings a cluster back that has no primary component: collects the position of every member, bootstraps
 /// the furthest where that is proven to lose nothing, joins the others, and verifies.
@@ -42,5 +43,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.check_config {
         return Ok(Exit::Done);
     }
+    // Errands run as root, and BOSH renders files for root and vcap.
+    prepare::directories("root", &[&config.log_dir], &config.private_files)?;
     errand::run(config, arguments.dry_run)
 }

@@ -12,7 +12,7 @@ use mariadb_galera::cluster::observation::{Phase, SupervisorSight};
 use mariadb_galera::cluster::recovery::{Recovery, first_look};
 use mariadb_galera::config::{self, MemberConfig};
 use mariadb_galera::errand::table;
-use mariadb_galera::host::{observe, sql};
+use mariadb_galera::host::{observe, prepare, sql};
 
 /// Tells how the cluster and this member are. Changes nothing.
 ///
@@ -46,6 +46,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Exit> {
     let config: MemberConfig = config::load(&arguments.config)?;
+    // The local administrator is known by the user that asks over the socket.
+    prepare::become_user(&config.mariadb.user)?;
     match arguments.what {
         What::Status => Ok(status(&config)),
         What::Seqno => seqno(&config),

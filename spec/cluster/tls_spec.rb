@@ -1,0 +1,56 @@
+# frozen_string_literal: true
+
+require_relative 'support'
+
+# With TLS everywhere and the default state transfer, mariabackup.
+RSpec.describe 'a cluster with TLS', type: :cluster do
+  ClusterSpec.with_lab(self, 'tls', ops: ClusterSpec::SMALL + ClusterSpec::TLS, properties: { 'mariadb.tls.required' => true })
+
+  def agent_tls(name) = "/var/vcap/jobs/galera-agent/config/tls/#{name}"
+
+  def curl(*options)
+    lab.exec(0, 'curl', '--silent', '--show-error', '--max-time', '5', '--resolve', "galera-agent:9200:#{lab.address(1)}", '--cacert', agent_tls('ca.pem'), *options, 'https://galera-agent:9200/')
+  end
+
+  it 'came up with encrypted replication and full copies by mariabackup' do
+    expect(log(1, 'mariadb/mariadb.err.log')).to include('mariabackup SST completed on joiner')
+    expect(value(0, 'SELECT @@wsrep_provider_options')).to include('socket.ssl = YES')
+  end
+
+  it 'refuses clients without TLS where it is required' do
+    lab.sql(0, "CREATE USER tester@'%' IDENTIFIED BY 'x'")
+    connect = ['mariadb', '--no-defaults', '-h', lab.address(0), '-u', 'tester', '-px', '-e', "SHOW STATUS LIKE 'Ssl_cipher'"]
+    expect(lab.exec(1, *connect, '--ssl').out).to match(/Ssl_cipher\s+TLS/)
+    expect(lab.exec(1, *connect, '--skip-ssl').err).to include('ERROR 1045')
+  end
+
+  it 'has agents that answer HTTPS, and only clients with a certificate (G15)' do
+    answer = curl('--cert', agent_tls('client.pem'), '--key', agent_tls('client.key'))
+    expect([answer.status, answer.out]).to eq([0, 'synced'])
+    expect(curl.status).not_to eq(0)
+    plain = lab.exec(0, 'curl', '--silent', '--max-time', '5', "http://#{lab.address(1)}:9200/")
+    expect(plain.out).not_to include('synced')
+  end
+
+  it 'keeps private keys in files of mode 0600' do
+    modes = lab.exec(0, 'sh', '-c', 'stat -L -c "%a" /var/vcap/jobs/galera-agent/config/tls/*.key /var/vcap/jobs/mariadb/config/tls/*.key').out
+    expect(modes.split.uniq).to eq(['600'])
+  end
+
+  it 'is recovered by the errand, and a member with an empty disk gets a full copy (Q6)' do
+    write(0, 'before the outage')
+    total_outage
+    # One member loses its data directory; what it remembers says that it had one.
+    lab.monit(2, 'unmonitor', 'mariadb')
+    lab.exec(2, 'pkill', '-TERM', '-x', 'galera-start')
+    wait('the supervisor to be gone') { supervisor(2).nil? }
+    lab.exec(2, 'rm', '-rf', '/var/vcap/store/mariadb')
+    lab.monit(2, 'start', 'mariadb')
+    wait_phase(2, 'waiting')
+    results = errand
+    expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
+    expect(results.values.map(&:out)).to all(include('Note: mysql/2 has no data'))
+    wait_healthy
+    expect_nothing_lost
+  end
+end

@@ -4,21 +4,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::hold::OWNER;
+use super::hold::{Leader, leader_of, supervisor};
 use super::{Errand, Verdict};
 use crate::cli::Exit;
-use crate::cluster::observation::{MemberView, Supervisor};
-use crate::galera::uuid::Uuid;
+use crate::cluster::observation::MemberView;
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// The run that leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Leader {
-    order: Uuid,
-    owner: String,
-}
 
 /// What came of following.
 pub(super) enum Followed {
@@ -28,19 +20,9 @@ pub(super) enum Followed {
     LeaderGone,
 }
 
-/// The run of the errand that holds this member.
-pub(super) fn leader_of(view: &MemberView) -> Option<Leader> {
-    let hold = supervisor(view)?.hold.as_ref()?;
-    hold.owner.starts_with(OWNER).then(|| Leader { order: hold.order, owner: hold.owner.clone() })
-}
-
 /// The run of the errand that leads, by the first member that one holds.
 pub(super) fn leader(views: &[MemberView]) -> Option<Leader> {
     views.iter().find_map(leader_of)
-}
-
-fn supervisor(view: &MemberView) -> Option<&Supervisor> {
-    view.seen()?.supervisor.present()
 }
 
 impl Errand {

@@ -5,18 +5,36 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Verdict;
-use super::following::{Leader, leader_of};
 use crate::agent::api::{self, HoldBody, OutcomeBody, ReleaseBody};
 use crate::agent::client::Client;
 use crate::cluster::member::Member;
+use crate::cluster::observation::{MemberView, Supervisor};
 use crate::config::BootstrapConfig;
 use crate::galera::uuid::Uuid;
-use crate::host::supervisor::random_uuid;
+use crate::host::random::random_uuid;
 
 /// A hold ends by itself after this time; it is renewed while the errand lives.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 /// The owner's text begins with this, by which other runs of the errand know it.
-pub(super) const OWNER: &str = "bootstrap errand on ";
+const OWNER: &str = "bootstrap errand on ";
+
+/// The run that leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) order: Uuid,
+    pub(super) owner: String,
+}
+
+/// The run of the errand that holds this member.
+pub(super) fn leader_of(view: &MemberView) -> Option<Leader> {
+    let hold = supervisor(view)?.hold.as_ref()?;
+    hold.owner.starts_with(OWNER).then(|| Leader { order: hold.order, owner: hold.owner.clone() })
+}
+
+/// What the supervisor of this member says.
+pub(super) fn supervisor(view: &MemberView) -> Option<&Supervisor> {
+    view.seen()?.supervisor.present()
+}
 
 /// All members, held by one order.
 #[derive(Debug)]

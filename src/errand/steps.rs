@@ -13,7 +13,7 @@ use crate::cluster::observation::{MemberView, Observation, Phase};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::recovery::{Recovery, first_look, once_held};
 use crate::cluster::standing::Standing;
-use crate::host::supervisor::random_uuid;
+use crate::host::random::random_uuid;
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

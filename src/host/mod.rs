@@ -10,6 +10,7 @@ pub mod observe;
 pub mod ports;
 pub mod prepare;
 pub mod processes;
+pub mod random;
 pub mod seed;
 pub mod socket;
 pub mod sql;

@@ -19,8 +19,6 @@ mod orders;
 mod running;
 mod waiting;
 
-pub use waiting::random_uuid;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::waiting::random_uuid;
 use super::{ChildHandle, Ended, Event, Stage, StopReason, Stopping, Supervising};
 use crate::agent::client::Client;
 use crate::cli::Exit;
@@ -18,11 +17,16 @@ use crate::config::{self, SeedConfig};
 use crate::galera::log_lines::in_primary_component;
 use crate::galera::position::Position;
 use crate::galera::wsrep::Wsrep;
+use crate::host::random::random_uuid;
 use crate::host::{mariadbd, seed, sql};
 use crate::log;
 
 /// Pause between two looks by SQL.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How often what follows Synced is done again in an unchanged view: a peer's agent may have been away.
+const SETTLE_EVERY: Duration = Duration::from_secs(60);
+/// Pause after a failure of that.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
 /// How often the last position is remembered while serving.
 const REMEMBER_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,9 +43,11 @@ pub(super) struct Running {
     /// Since when it has not been asked whether this start leads anywhere.
     trusted_since: Instant,
     last: Option<Wsrep>,
-    /// The view in which what follows Synced was done; done again after each change of view.
-    settled_in: Option<u64>,
+    /// The view in which what follows Synced was done, and when; done again after each change of view.
+    settled_in: Option<(Option<u64>, Instant)>,
     settling: bool,
+    /// Why it failed last, and when.
+    unsettled: Option<(String, Instant)>,
     remembered: Option<Instant>,
 }
 
@@ -66,6 +72,7 @@ impl Running {
             last: None,
             settled_in: None,
             settling: false,
+            unsettled: None,
             remembered: None,
         }
     }
@@ -150,7 +157,9 @@ impl Supervising {
         let Some(wsrep) = wsrep else { return };
         if wsrep.is_synced() {
             let conf_id = wsrep.cluster_conf_id;
-            if running.settled_in != conf_id && !running.settling {
+            let settled = running.settled_in.is_some_and(|(view, at)| view == conf_id && at.elapsed() < SETTLE_EVERY);
+            let failed = running.unsettled.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY_AFTER);
+            if !settled && !running.settling && !failed {
                 running.settling = true;
                 self.settle(conf_id);
             }
@@ -186,6 +195,13 @@ impl Supervising {
                 let changed = seed::seed(&mut connection, &wanted)?;
                 let others = Client::ask_others(&config);
                 let lineage = match primaries(others.iter().filter_map(|v| v.seen())) {
+                    // Settled without it, this member would remember less than it took part in.
+                    Primaries::One(primary) if primary.unrecorded.is_some() => {
+                        bail!(
+                            "{} was bootstrapped, and has not recorded it yet",
+                            primary.unrecorded.unwrap_or_default()
+                        )
+                    }
                     Primaries::One(primary) => primary.lineage,
                     _ => Lineage::default(),
                 };
@@ -197,12 +213,18 @@ impl Supervising {
 
     pub(super) fn settled(&mut self, result: Result<Settled>) {
         let kept = result.and_then(|settled| self.keep_settled(settled));
+        let Stage::Running(running) = &mut self.stage else {
+            return;
+        };
+        running.settling = false;
+        let before = running.unsettled.take();
         if let Err(e) = kept {
-            // Tried again with the next look; the member serves meanwhile.
-            log::error("settle.failed", &[("why", &format!("{e:#}"))]);
-        }
-        if let Stage::Running(running) = &mut self.stage {
-            running.settling = false;
+            // Tried again; the member serves meanwhile. The same again is not told again.
+            let why = format!("{e:#}");
+            if before.is_none_or(|(told, _)| told != why) {
+                log::error("settle.failed", &[("why", &why)]);
+            }
+            running.unsettled = Some((why, Instant::now()));
         }
     }
 
@@ -234,11 +256,15 @@ impl Supervising {
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
-        running.settled_in = settled.conf_id;
+        let again = running.settled_in.is_some_and(|(view, _)| view == settled.conf_id);
+        running.settled_in = Some((settled.conf_id, Instant::now()));
         running.remembered = Some(Instant::now());
-        log::info("synced", &[("size", &wsrep.cluster_size), ("seeded", &settled.changed.join(", "))]);
-        self.journal
-            .record("synced", json!({ "position": position, "size": wsrep.cluster_size, "seeded": settled.changed }));
+        if !again || !settled.changed.is_empty() {
+            let seeded = settled.changed.join(", ");
+            log::info("synced", &[("size", &wsrep.cluster_size), ("seeded", &seeded)]);
+            let details = json!({ "position": position, "size": wsrep.cluster_size, "seeded": settled.changed });
+            self.journal.record("synced", details);
+        }
         Ok(())
     }
 

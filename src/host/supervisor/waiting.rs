@@ -14,8 +14,8 @@ use crate::cluster::observation::{Joining, MemberView, Memory, Process, StartMod
 use crate::cluster::standing::{AtRest, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, decide};
 use crate::galera::position::Position;
-use crate::galera::uuid::Uuid;
 use crate::host::processes::Handle;
+use crate::host::random::random_uuid;
 use crate::host::{mariadbd, prepare};
 use crate::log;
 
@@ -207,10 +207,4 @@ impl Supervising {
         change(&mut after);
         if after == before { Ok(()) } else { self.store.keep_memory(&after).context("keep what this member remembers") }
     }
-}
-
-/// A UUID that nobody else has.
-pub fn random_uuid() -> Result<Uuid> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("draw a UUID")?;
-    text.trim().parse().context("draw a UUID")
 }

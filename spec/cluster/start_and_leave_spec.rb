@@ -145,6 +145,12 @@ RSpec.describe 'a member of a real cluster', type: :cluster do
       expect(start('--config', 'x', '--no-such-thing').status).to eq(2)
     end
 
+    it 'a drain that cannot be done prints nothing on stdout, because an integer there means success to BOSH' do
+      result = lab.exec(2, '/var/vcap/packages/mariadb-galera/bin/galera-drain', '--config', changed_config { |c| c.delete('agents') }, 'job_shutdown', 'hash_unchanged')
+      expect([result.status, result.out, result.err]).to match([2, '', a_string_including('agents')])
+      expect(synced?(2)).to be(true)
+    end
+
     it 'a second start changes nothing' do
       before = lab.mariadbd(2)
       result = start('--config', '/var/vcap/jobs/mariadb/config/member.yml', '--detach')

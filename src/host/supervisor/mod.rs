@@ -6,7 +6,7 @@
 //!            v                                                          |
 //! Preparing -> Recovering -> Waiting --decide--> Starting -> Serving    |
 //!                  ^            |  ^               |   |        |       |
-//!                  |            |  +--- view given up -+        |       |
+//!                  |            |  +----- given up ----+--------+       |
 //!                  |            v                  |            |       |
 //!                  +---------- Held <- Stopping <--+------------+-- stop by order
 //!                                          |
@@ -103,8 +103,8 @@ enum StopReason {
     Leave,
     /// It stays, held.
     Order,
-    /// A restored view did not become primary; it is set aside, and we decide anew.
-    ViewGivenUp,
+    /// It leads nowhere: its saved view, if any, is set aside, and we decide anew.
+    GivenUp,
 }
 
 /// The supervisor of one member.

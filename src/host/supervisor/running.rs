@@ -14,9 +14,9 @@ use crate::cluster::lineage::{Incarnation, Lineage};
 use crate::cluster::observation::{Sql, StartMode};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::config::{self, SeedConfig};
-use crate::galera::log_lines::in_primary_component;
+use crate::galera::log_lines::{in_primary_component, must_restart};
 use crate::galera::position::Position;
-use crate::galera::wsrep::Wsrep;
+use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
 use crate::host::random::random_uuid;
 use crate::host::{mariadbd, seed, sql};
 use crate::log;
@@ -27,6 +27,10 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const SETTLE_EVERY: Duration = Duration::from_secs(60);
 /// Pause after a failure of that.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
+/// How often it is asked whether a start leads anywhere.
+const DOUBT_EVERY: Duration = Duration::from_secs(3);
+/// In no group for so long, a member does not come back by itself.
+const DISCONNECTED_LIMIT: Duration = Duration::from_secs(15);
 /// How often the last position is remembered while serving.
 const REMEMBER_EVERY: Duration = Duration::from_secs(10);
 
@@ -40,13 +44,15 @@ pub(super) struct Running {
     pub(super) sql_was_open: bool,
     probing: bool,
     next_probe: Instant,
-    /// Since when it has not been asked whether this start leads anywhere.
-    trusted_since: Instant,
+    /// When it was last asked whether this life leads anywhere.
+    doubted: Instant,
     last: Option<Wsrep>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     settled_in: Option<(Option<u64>, Instant)>,
     settling: bool,
-    /// Why it failed last, and when.
+    /// Since when it has been in no group.
+    disconnected: Option<Instant>,
+    /// Why settling failed last, and when.
     unsettled: Option<(String, Instant)>,
     remembered: Option<Instant>,
 }
@@ -68,10 +74,11 @@ impl Running {
             sql_was_open,
             probing: false,
             next_probe: Instant::now(),
-            trusted_since: Instant::now(),
+            doubted: Instant::now(),
             last: None,
             settled_in: None,
             settling: false,
+            disconnected: None,
             unsettled: None,
             remembered: None,
         }
@@ -114,21 +121,40 @@ impl Supervising {
                 let _ = events.send(Event::Probed(met, wsrep.map(Box::new)));
             });
         }
-        // Galera waits for the members of a restored view for ever; we do not (K2).
-        // One that was adopted may be at the same.
-        let limit = self.config.timeouts.restore;
-        let may_wait_for_ever =
-            matches!(running.mode, StartMode::RestoreView | StartMode::Adopted) && !running.sql_was_open;
-        if may_wait_for_ever && running.trusted_since.elapsed() > limit {
-            running.trusted_since = Instant::now();
-            // Once the component is primary, the rest is a matter of state transfer and recovery.
-            if in_primary_component(&mariadbd::error_log_since(&self.config, running.log_since)) == Some(true) {
-                return Ok(());
+        if running.doubted.elapsed() > DOUBT_EVERY {
+            running.doubted = Instant::now();
+            if let Some(why) = self.leads_nowhere() {
+                self.stop(StopReason::GivenUp, self.config.timeouts.stop, &why)?;
             }
-            let reason = format!("the saved view did not become primary within {} s", limit.as_secs());
-            self.stop(StopReason::ViewGivenUp, Duration::ZERO, &reason)?;
         }
         Ok(())
+    }
+
+    /// Whether this life of `mariadbd` will never serve, and why. Galera leaves processes behind that wait
+    /// for ever, or are in no group any more; we do not (K2).
+    fn leads_nowhere(&self) -> Option<String> {
+        let Stage::Running(running) = &self.stage else {
+            return None;
+        };
+        if let Some(since) = running.disconnected {
+            let lost = since.elapsed() > DISCONNECTED_LIMIT;
+            return lost
+                .then(|| "mariadbd runs, is in no group of members, and does not come back by itself".to_owned());
+        }
+        if running.sql_was_open {
+            return None;
+        }
+        let log = mariadbd::error_log_since(&self.config, running.log_since);
+        if running.mode != StartMode::Adopted
+            && let Some(line) = must_restart(&log)
+        {
+            return Some(line.to_owned());
+        }
+        // Once the component is primary, the rest is a matter of state transfer and recovery, which take as
+        // long as they take. A process that was adopted has an unknown past, and the same chance.
+        let limit = self.config.timeouts.restore;
+        let waited = running.child.age() > limit && in_primary_component(&log) != Some(true);
+        waited.then(|| format!("it found no primary component within {} s", limit.as_secs()))
     }
 
     pub(super) fn probed(&mut self, met: Sql, wsrep: Option<Wsrep>) {
@@ -153,6 +179,11 @@ impl Supervising {
             // K15: what the cluster looked like, when, kept on disk.
             self.journal.record("view.changed", json!({ "state": now.local_state_comment, "primary": now.is_primary(), "size": now.cluster_size, "conf_id": now.cluster_conf_id, "members": now.incoming_addresses }));
         }
+        // A member that was voted out stays as it is, for whoever looks into it.
+        let lost = wsrep.as_ref().is_some_and(|w| {
+            w.cluster_status == ClusterStatus::Disconnected && w.local_state != LocalState::Inconsistent
+        });
+        running.disconnected = lost.then(|| running.disconnected.unwrap_or_else(Instant::now));
         running.last.clone_from(&wsrep);
         let Some(wsrep) = wsrep else { return };
         if wsrep.is_synced() {
@@ -303,7 +334,7 @@ impl Supervising {
         let heard = running.sql_was_open;
         // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
         // for this member for ever; a member of the primary component leaves it for good.
-        let view = if heard && !primary && why != StopReason::ViewGivenUp { self.datadir.copy_view()? } else { None };
+        let view = if heard && !primary && why != StopReason::GivenUp { self.datadir.copy_view()? } else { None };
         let signal = if heard { Signal::SIGTERM } else { Signal::SIGKILL };
         log::info("mariadbd.stopping", &[("signal", &signal), ("why", &reason)]);
         self.journal.record("mariadbd.stopping", json!({ "signal": signal.as_str(), "why": reason }));
@@ -382,7 +413,7 @@ impl Supervising {
         }
         match stopping.why {
             StopReason::Leave => Ok(Some(Exit::Done)),
-            StopReason::ViewGivenUp => {
+            StopReason::GivenUp => {
                 self.datadir.set_view_aside(self.store.dir())?;
                 self.recover();
                 Ok(None)

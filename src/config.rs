@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::cluster::member::{Cluster, Member};
+use crate::cluster::start::AutoRecovery;
 
 /// A configuration that cannot be used. Exit code 2; nothing was changed.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ pub struct MemberConfig {
     pub mariadb: MariaDb,
     /// Our own directories and files.
     pub paths: Paths,
+    /// Whether members bring the cluster back by themselves where that is proven.
+    pub auto_recovery: AutoRecovery,
     /// `RLIMIT_NOFILE` of `mariadbd`.
     pub open_files: u64,
     /// Bounds.
@@ -179,6 +182,12 @@ pub struct Timeouts {
     /// A restored view that does not become primary.
     #[serde(deserialize_with = "duration")]
     pub restore: Duration,
+    /// In a recovery: the bootstrapped member primary and Synced.
+    #[serde(deserialize_with = "duration")]
+    pub start: Duration,
+    /// In a recovery: a joiner without progress.
+    #[serde(deserialize_with = "duration")]
+    pub join_stall: Duration,
     /// SIGTERM to `mariadbd` before SIGKILL.
     #[serde(deserialize_with = "duration")]
     pub stop: Duration,
@@ -325,6 +334,15 @@ pub struct ListenTls {
 impl Config for AgentConfig {
     fn fault(&self) -> Option<String> {
         self.password.reveal().is_empty().then(|| "password: expected a password, found an empty text".into())
+    }
+}
+
+impl Timeouts {
+    /// The bounds of a recovery that this member leads.
+    pub fn of_recovery(&self) -> BootstrapTimeouts {
+        // All members are stopped within the same time; then a position may have to be recovered.
+        let stop = self.stop + self.recover_stall;
+        BootstrapTimeouts { ask: self.ask, stop, start: self.start, join_stall: self.join_stall }
     }
 }
 

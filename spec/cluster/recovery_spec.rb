@@ -3,7 +3,8 @@
 require_relative 'support'
 
 RSpec.describe 'recovery of a real cluster', type: :cluster do
-  ClusterSpec.with_lab(self, 'recover', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC)
+  # A person decides when here, so that the errand is what acts.
+  ClusterSpec.with_lab(self, 'recover', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC, properties: { 'mariadb.auto_recovery' => 'errand' })
 
   def fingerprint
     lab.instances.to_h { |i| [i, [lab.mariadbd(i), wsrep(i, 'cluster_conf_id'), wsrep(i, 'cluster_state_uuid'), memory(i)['lineage']]] }

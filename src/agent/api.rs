@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::bootstrap::Proof;
-use crate::cluster::hold::{OrderedStart, Outcome};
-use crate::galera::position::Position;
+use crate::cluster::bootstrap::{Proof, Way};
+use crate::cluster::hold::{Begin, OrderedStart, Outcome};
 use crate::galera::uuid::Uuid;
 
 /// Everything this agent can see of its member.
@@ -71,23 +70,24 @@ pub struct StartBody {
     pub order: Uuid,
     /// How.
     pub mode: OrderedStart,
-    /// For a bootstrap: where the member must stand.
+    /// For a new incarnation: from where, and why that is allowed.
     #[serde(default)]
-    pub expect: Option<Position>,
-    /// For a bootstrap: the proof in words.
-    #[serde(default)]
-    pub proof: Option<String>,
+    pub begin: Option<Begin>,
 }
 
 impl StartBody {
     /// To join.
     pub fn join(order: Uuid) -> StartBody {
-        StartBody { order, mode: OrderedStart::Join, expect: None, proof: None }
+        StartBody { order, mode: OrderedStart::Join, begin: None }
     }
 
-    /// To bootstrap; only a proof makes such an order.
-    pub fn bootstrap(order: Uuid, proof: &Proof) -> StartBody {
-        StartBody { order, mode: OrderedStart::Bootstrap, expect: proof.position(), proof: Some(proof.to_string()) }
+    /// To begin a new incarnation; only a proof makes such an order.
+    pub fn begin(order: Uuid, proof: &Proof) -> StartBody {
+        let mode = match proof.way() {
+            Way::Bootstrap => OrderedStart::Bootstrap,
+            Way::Promote => OrderedStart::Promote,
+        };
+        StartBody { order, mode, begin: Begin::by(proof) }
     }
 }
 

@@ -16,11 +16,11 @@ use serde_json::json;
 use super::api::StartBody;
 use super::client::Client;
 use super::server::Agent;
+use crate::cluster::bootstrap::{Evidence, Fence, proof};
 use crate::cluster::health::monit_word;
 use crate::cluster::hold::Hold;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{Observation, Phase};
-use crate::cluster::recovery::once_held;
 use crate::galera::uuid::Uuid;
 use crate::host::socket::{Reply, Request};
 
@@ -125,7 +125,7 @@ async fn bootstrap(agent: &Agent, success: &str) -> Response {
             .find(|v| v.member.name == config.instance)
             .and_then(|v| v.seen())
             .and_then(|o| o.position.position());
-        (once_held(&config.cluster, &views, ORDER), own)
+        (proof(&Evidence::of(&config.cluster, &views, Fence::HeldBy(ORDER))), own)
     })
     .await;
     match looked {
@@ -133,14 +133,14 @@ async fn bootstrap(agent: &Agent, success: &str) -> Response {
         Ok((Err(no), _)) => failed(format!("refused: {no}")),
         // Among equals their errand picks at random; ours would pick another, and both are right.
         Ok((Ok(proof), own)) if own.is_some() && own == proof.position() => {
-            start(agent, StartBody::bootstrap(ORDER, &proof), success).await
+            start(agent, StartBody::begin(ORDER, &proof), success).await
         }
         Ok((Ok(proof), _)) => failed(format!("refused: {proof}; bootstrap that member")),
     }
 }
 
 async fn start(agent: &Agent, body: StartBody, success: &str) -> Response {
-    let request = Request::Start { order: body.order, mode: body.mode, expect: body.expect, proof: body.proof };
+    let request = Request::Start { order: body.order, mode: body.mode, begin: body.begin };
     if let Err(refused) = ask(agent, request).await {
         return refused;
     }

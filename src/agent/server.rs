@@ -318,8 +318,7 @@ async fn release(State(agent): State<Arc<Agent>>, body: Wanted<ReleaseBody>) -> 
 }
 
 async fn start(State(agent): State<Arc<Agent>>, body: Wanted<StartBody>) -> Response {
-    act(&agent, body, |b| socket::Request::Start { order: b.order, mode: b.mode, expect: b.expect, proof: b.proof })
-        .await
+    act(&agent, body, |b| socket::Request::Start { order: b.order, mode: b.mode, begin: b.begin }).await
 }
 
 async fn stop(State(agent): State<Arc<Agent>>, body: Wanted<StopBody>) -> Response {

@@ -9,7 +9,8 @@ use mariadb_galera::agent::client::Client;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::cluster::member::Member;
 use mariadb_galera::cluster::observation::{Phase, SupervisorSight};
-use mariadb_galera::cluster::recovery::{Recovery, first_look};
+use mariadb_galera::cluster::recovery::{Recovery, recovery};
+use mariadb_galera::cluster::start::way_out;
 use mariadb_galera::config::{self, MemberConfig};
 use mariadb_galera::errand::table;
 use mariadb_galera::host::{observe, prepare, sql};
@@ -59,7 +60,7 @@ fn status(config: &MemberConfig) -> Exit {
     let members: Vec<&Member> = config.cluster.members.iter().collect();
     let views = Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port).observe(&members);
     println!("{}", table::of(&views));
-    let (exit, verdict) = match first_look(&config.cluster, &views) {
+    let (exit, verdict) = match recovery(&config.cluster, &views) {
         Recovery::Healthy(primary) => {
             (Exit::Done, format!("Healthy: all {} members are Synced in one primary component.", primary.size))
         }
@@ -67,14 +68,11 @@ fn status(config: &MemberConfig) -> Exit {
             let out: Vec<String> = out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
             (Exit::Failed, format!("Degraded: {}.", out.join("; ")))
         }
-        Recovery::Refuse(no) => (Exit::Failed, format!("Down: {no}.")),
-        Recovery::Recover(Some(proof)) => {
-            (Exit::Failed, format!("Down. `bosh run-errand bootstrap` would bootstrap {}. {proof}.", proof.member()))
+        Recovery::Refuse(no) => (Exit::Failed, format!("Down: {no}{}.", way_out(&config.cluster, &views, &no))),
+        Recovery::UnderWay(what) => (Exit::Failed, format!("Down, and something is under way: {what}.")),
+        Recovery::Begin(proof) => {
+            (Exit::Failed, format!("Down. {} can bring the cluster back. {proof}.", proof.member()))
         }
-        Recovery::Recover(None) => (
-            Exit::Failed,
-            "Down. `bosh run-errand bootstrap` would first find the positions that are not known.".into(),
-        ),
     };
     println!("{verdict}");
     exit

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bootstrap::{Proof, Rule};
+use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// The longest that a hold may be asked for, in seconds.
@@ -16,7 +18,6 @@ pub const LONGEST_HOLD: u64 = 3600;
 
 /// A granted hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Hold {
     /// The order that holds; one per run of an errand.
     pub order: Uuid,
@@ -36,7 +37,6 @@ pub struct Hold {
 
 /// How an order ended, kept for those who follow it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// The order.
     pub order: Uuid,
@@ -103,8 +103,36 @@ pub fn release(current: Option<&Hold>, order: Uuid) -> Result<(), Refusal> {
 pub enum OrderedStart {
     /// Join the primary component.
     Join,
-    /// Begin a new incarnation here.
+    /// Begin a new incarnation here, `mariadbd` being down.
     Bootstrap,
+    /// Begin a new incarnation here, in place: `mariadbd` lives without quorum.
+    Promote,
+}
+
+/// From where an ordered incarnation begins, and why that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// Where the member must stand.
+    pub expect: Position,
+    /// The proof in words, for the lineage.
+    pub proof: String,
+    /// Whether a person named the member: then a position that is only a bound is gone on from too.
+    pub forced: bool,
+    /// What that person left out knowingly.
+    pub left_out: Vec<String>,
+}
+
+impl Begin {
+    /// As the proof says; none for a proof without a position, which no order carries out.
+    pub fn by(proof: &Proof) -> Option<Begin> {
+        Some(Begin {
+            expect: proof.position()?,
+            proof: proof.to_string(),
+            forced: proof.rule() == Rule::Forced,
+            left_out: proof.left_out().to_vec(),
+        })
+    }
 }
 
 /// Marks the hold as used for a start. The caller writes the result to disk *before* it starts
@@ -112,8 +140,10 @@ pub enum OrderedStart {
 pub fn consume(current: Option<&Hold>, order: Uuid, start: OrderedStart) -> Result<Hold, Refusal> {
     let held = current.filter(|hold| hold.order == order).ok_or(Refusal::NotHeld)?;
     match start {
-        OrderedStart::Bootstrap if held.bootstrapped => Err(Refusal::AlreadyBootstrapped),
-        OrderedStart::Bootstrap => Ok(Hold { bootstrapped: true, started: true, ..held.clone() }),
+        OrderedStart::Bootstrap | OrderedStart::Promote if held.bootstrapped => Err(Refusal::AlreadyBootstrapped),
+        OrderedStart::Bootstrap | OrderedStart::Promote => {
+            Ok(Hold { bootstrapped: true, started: true, ..held.clone() })
+        }
         OrderedStart::Join => Ok(Hold { started: true, ..held.clone() }),
     }
 }
@@ -148,7 +178,9 @@ mod tests {
         let one = grant(None, hold(1)).unwrap();
         let used = consume(Some(&one), one.order, OrderedStart::Bootstrap).unwrap();
         let renewed = grant(Some(&used), hold(1)).unwrap();
-        assert_eq!(consume(Some(&renewed), one.order, OrderedStart::Bootstrap), Err(Refusal::AlreadyBootstrapped));
+        for again in [OrderedStart::Bootstrap, OrderedStart::Promote] {
+            assert_eq!(consume(Some(&renewed), one.order, again), Err(Refusal::AlreadyBootstrapped));
+        }
         assert!(consume(Some(&renewed), one.order, OrderedStart::Join).is_ok(), "a join may be tried again");
         assert_eq!(consume(None, one.order, OrderedStart::Bootstrap), Err(Refusal::NotHeld));
     }

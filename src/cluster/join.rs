@@ -23,6 +23,12 @@ pub enum MayJoin {
         /// Where it stands.
         position: Position,
     },
+    /// Its own state cannot be gone on from; all that it can have is part of the cluster's history, and
+    /// Galera gives it a full copy.
+    Replaced {
+        /// How far its data can go.
+        at_most: Position,
+    },
     /// A state transfer into it was interrupted; what it had was judged when that one began.
     ResumeTransfer,
 }
@@ -60,6 +66,12 @@ impl fmt::Display for MayJoin {
             MayJoin::NoData => f.write_str("this member has no data to lose"),
             MayJoin::Behind { position } => {
                 write!(f, "all up to {position} is part of the cluster's history")
+            }
+            MayJoin::Replaced { at_most } => {
+                write!(
+                    f,
+                    "its own state cannot be gone on from, and all that it can have, up to {at_most}, is part of the cluster's history"
+                )
             }
             MayJoin::ResumeTransfer => f.write_str("an interrupted state transfer is taken up again"),
         }
@@ -103,13 +115,15 @@ pub fn may_join(standing: &Standing, memory: &Memory, primary: &Primary) -> Resu
     if let Some(damage) = &memory.damaged {
         return Err(MayNotJoin::OwnPositionUnknown(format!("what this member remembers cannot be read ({damage})")));
     }
-    let found = match standing {
+    let (found, certain) = match standing {
         Standing::Empty | Standing::Unknown { why: Unknown::DataGone, .. } => return Ok(MayJoin::NoData),
         Standing::Unknown { why: Unknown::TransferInterrupted, .. } => return Ok(MayJoin::ResumeTransfer),
+        // A bound is enough: all that it can have must be part of the cluster's history.
+        Standing::Unknown { at_most: Some(position), .. } => (*position, false),
         Standing::Unknown { detail, .. } => {
             return Err(MayNotJoin::OwnPositionUnknown(detail.clone()));
         }
-        Standing::At { position, .. } => *position,
+        Standing::At { position, .. } => (*position, true),
     };
     // Galera forgets; a position that we remember and that is further than what is found counts.
     let position = match memory.last_position {
@@ -127,32 +141,18 @@ pub fn may_join(standing: &Standing, memory: &Memory, primary: &Primary) -> Resu
             transactions: position.seqno() - primary.seqno,
             parted_at: primary.seqno,
         }),
-        Tail::None => Ok(MayJoin::Behind { position }),
+        Tail::None if certain => Ok(MayJoin::Behind { position }),
+        Tail::None => Ok(MayJoin::Replaced { at_most: position }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::lineage::{Incarnation, Lineage};
+    use crate::cluster::lineage::Lineage;
     use crate::cluster::observation::Joining;
+    use crate::cluster::situation::{H, lineage};
     use crate::cluster::standing::Provenance;
-
-    const H: Uuid = Uuid::from_u128(0xabc);
-
-    fn lineage(of: &[(u128, u64)]) -> Lineage {
-        of.iter().zip(1..).fold(Lineage::default(), |l, ((id, began_at), number)| {
-            l.with(Incarnation {
-                number,
-                id: Uuid::from_u128(*id),
-                history: H,
-                began_at: *began_at,
-                by: String::new(),
-                at: String::new(),
-                proof: String::new(),
-            })
-        })
-    }
 
     fn at(seqno: u64) -> Standing {
         Standing::At { position: Position::new(H, seqno).unwrap(), from: Provenance::CleanStop }
@@ -178,6 +178,7 @@ mod tests {
         match verdict {
             Ok(MayJoin::NoData) => "no data",
             Ok(MayJoin::Behind { .. }) => "behind",
+            Ok(MayJoin::Replaced { .. }) => "replaced",
             Ok(MayJoin::ResumeTransfer) => "resume",
             Err(MayNotJoin::AheadOfCluster { .. }) => "ahead",
             Err(MayNotJoin::OtherHistory { .. }) => "other history",
@@ -194,6 +195,12 @@ mod tests {
         let other =
             Standing::At { position: Position::new(Uuid::from_u128(0xdef), 5).unwrap(), from: Provenance::CleanStop };
         let unknown = Standing::unknown(Unknown::NoPosition, "crash in a DDL");
+        let voted_out = Standing::unknown(Unknown::VotedOut, "differs");
+        let bound = |seqno| Standing::Unknown {
+            why: Unknown::NoPosition,
+            detail: String::new(),
+            at_most: Position::new(H, seqno),
+        };
         let gone = Standing::unknown(Unknown::DataGone, "emptied");
         let transfer = Standing::unknown(Unknown::TransferInterrupted, "sst");
         let by_hand = Primary { unrecorded: Some("mysql/1".into()), ..primary(100) };
@@ -221,6 +228,9 @@ mod tests {
             (at(30), &first, by_hand, "unrecorded", "bootstrapped by hand behind our back"),
             (other, &first, primary(100), "other history", "another cluster's data"),
             (unknown, &first, primary(100), "own position unknown", "cannot be told"),
+            (bound(30), &first, primary(100), "replaced", "a crash in a DDL, and all of it is in the cluster"),
+            (bound(37), &first, primary(100), "ahead", "a crash in a DDL, with a tail"),
+            (voted_out, &first, primary(100), "own position unknown", "voted out: its data differs"),
             (transfer, &first, primary(100), "resume", "an interrupted state transfer"),
             (at(30), &first, nil, "cluster unknown", "a cluster on the nil history"),
         ] {

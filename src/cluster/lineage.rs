@@ -11,7 +11,6 @@ use crate::galera::uuid::Uuid;
 
 /// One bootstrap, and the history that went on from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Incarnation {
     /// 1 for the first; one more than the incarnation before.
     pub number: u32,
@@ -27,6 +26,9 @@ pub struct Incarnation {
     pub at: String,
     /// The proof on which it was begun, in words.
     pub proof: String,
+    /// What a person knowingly left out when it was forced: members, and what may be lost with each.
+    #[serde(default)]
+    pub left_out: Vec<String>,
 }
 
 /// All incarnations, oldest first. Empty where this member knows none.
@@ -122,24 +124,7 @@ pub enum Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    pub const H: Uuid = Uuid::from_u128(0xabc);
-
-    fn incarnation(number: u32, id: u128, began_at: u64) -> Incarnation {
-        Incarnation {
-            number,
-            id: Uuid::from_u128(id),
-            history: H,
-            began_at,
-            by: "mysql/0".into(),
-            at: String::new(),
-            proof: String::new(),
-        }
-    }
-
-    fn lineage(of: &[(u128, u64)]) -> Lineage {
-        Lineage(of.iter().zip(1..).map(|((id, began_at), n)| incarnation(n, *id, *began_at)).collect())
-    }
+    use crate::cluster::situation::{H, lineage};
 
     #[test]
     fn q10_h13_a_tail_is_what_newer_incarnations_lack() {

@@ -12,7 +12,7 @@ use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
-use crate::galera::wsrep::Wsrep;
+use crate::galera::wsrep::{ClusterStatus, Wsrep};
 
 /// Everything that one agent can see of its own member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,20 @@ pub struct Observation {
     pub memory: Memory,
     /// Where the member stands, concluded from the above by [`super::standing::standing`].
     pub position: Standing,
+}
+
+impl Observation {
+    /// The last primary view that this stopped or waiting member was in, unless it left it gracefully.
+    /// Galera's own file counts before what we remember: it was written at the very moment of the view.
+    pub fn last_view(&self) -> Option<&SavedView> {
+        let saved = self.disk.saved_view.present();
+        saved.or(self.memory.last_view.as_ref().filter(|_| !self.memory.left))
+    }
+
+    /// Whether SQL is open and Galera says that there is no quorum.
+    pub fn lives_without_quorum(&self) -> bool {
+        self.wsrep.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary)
+    }
 }
 
 /// Who answers, and what it believes the cluster to be.
@@ -104,6 +118,9 @@ pub struct Supervisor {
     pub refused: Option<String>,
     /// The process that it owns.
     pub child: Option<Child>,
+    /// For how many seconds Galera's view has been the same, where SQL is open.
+    #[serde(default)]
+    pub view_seconds: Option<u64>,
 }
 
 /// What `galera-start` is doing.
@@ -172,7 +189,6 @@ pub struct Process {
 
 /// What tells one process from any other on its VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ProcessMark {
     /// Process id.
     pub pid: i32,
@@ -330,13 +346,24 @@ pub struct Memory {
     pub founding: bool,
     /// The process for whose bootstrap the lineage has an incarnation.
     pub bootstrapped: Option<ProcessMark>,
+    /// The last primary view that this member was in: Galera removes `gvwstate.dat` on a stop, and a
+    /// member must still be told by its UUID in the group.
+    #[serde(default)]
+    pub last_view: Option<SavedView>,
+    /// Whether it left the group gracefully since: the others may have gone on without it.
+    #[serde(default)]
+    pub left: bool,
+    /// Whether the others voted it out: its data differs from theirs, and at which position does not tell
+    /// by how much.
+    #[serde(default)]
+    pub voted_out: bool,
     /// What could not be read, if anything: then nothing is concluded from the rest.
+    #[serde(default)]
     pub damaged: Option<String>,
 }
 
 /// A join under way: what was allowed when it began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Joining {
     /// The position that the member had; none if it had no data.
     pub from: Option<Position>,
@@ -390,6 +417,16 @@ pub enum Sight {
 }
 
 impl MemberView {
+    /// What a member has of itself.
+    pub fn own(member: &Member, observation: Observation) -> MemberView {
+        MemberView { member: member.clone(), sight: Sight::Seen(Box::new(observation)), galera_port: None }
+    }
+
+    /// Whether the VM answers, and nothing of ours listens on it: neither agent nor `mariadbd`.
+    pub fn nothing_runs(&self) -> bool {
+        matches!((&self.sight, self.galera_port), (Sight::Refused, Some(PortAnswer::Refused)))
+    }
+
     /// The observation, where there is one.
     pub fn seen(&self) -> Option<&Observation> {
         match &self.sight {

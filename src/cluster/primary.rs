@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::lineage::Lineage;
 use super::observation::Observation;
 use crate::galera::uuid::Uuid;
+use crate::galera::wsrep::Wsrep;
 
 /// A primary component, put together from what its members' agents report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +41,25 @@ pub enum Primaries {
 /// Finds the primary components. Two members are in one component when the memberships that Galera
 /// lists to them overlap; equal history UUIDs prove nothing, a double bootstrap has the same on both.
 pub fn primaries<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> Primaries {
+    let primary_ones = observations.into_iter().filter(|o| o.wsrep.as_ref().is_some_and(Wsrep::is_primary));
+    let mut found: Vec<Primary> = components(primary_ones).into_iter().map(primary).collect();
+    match found.len() {
+        0 => Primaries::None,
+        1 => found.pop().map_or(Primaries::None, Primaries::One),
+        _ => Primaries::Split(found),
+    }
+}
+
+/// Whether these members are all in one component, primary or not: each has a view, and the views overlap.
+pub fn one_component(of: &[&Observation]) -> bool {
+    of.iter().all(|o| o.wsrep.is_some()) && components(of.iter().copied()).len() == 1
+}
+
+/// The members that see each other, by the memberships that Galera lists to them.
+fn components<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> Vec<Vec<&'a Observation>> {
     let mut components: Vec<(BTreeSet<&str>, Vec<&Observation>)> = Vec::new();
     for observation in observations {
-        let Some(wsrep) = observation.wsrep.as_ref().filter(|w| w.is_primary()) else {
-            continue;
-        };
+        let Some(wsrep) = &observation.wsrep else { continue };
         let mut addresses: BTreeSet<&str> =
             wsrep.incoming_addresses.split(',').map(str::trim).filter(|a| !a.is_empty() && *a != "AUTO").collect();
         // The member itself is one of them, whatever its address looks like to Galera.
@@ -60,12 +75,7 @@ pub fn primaries<'a>(observations: impl IntoIterator<Item = &'a Observation>) ->
         });
         components.push((addresses, members));
     }
-    let mut found: Vec<Primary> = components.into_iter().map(|(_, members)| primary(members)).collect();
-    match found.len() {
-        0 => Primaries::None,
-        1 => found.pop().map_or(Primaries::None, Primaries::One),
-        _ => Primaries::Split(found),
-    }
+    components.into_iter().map(|(_, members)| members).collect()
 }
 
 fn primary(mut members: Vec<&Observation>) -> Primary {

@@ -1,13 +1,17 @@
-//! What the bootstrap errand does, given what it sees.
+//! What brings a cluster back that has no primary component, given what is seen: the same answer for the
+//! members themselves, the errand, and whoever only asks. Cheapest first.
 
-use super::bootstrap::{NoProof, Proof, every_member_seen};
-use super::member::Cluster;
-use super::observation::{MemberView, Observation};
+use super::bootstrap::{Evidence, Fence, NoProof, Proof, proof};
+use super::member::{Cluster, listed};
+use super::observation::{MemberView, Observation, Phase};
 use super::primary::{Primaries, Primary, primaries};
-use super::standing::{Standing, Unknown};
-use crate::galera::uuid::Uuid;
+use super::restore::restorable;
 
-/// What the errand should do now.
+/// So many seconds Galera's view must have been the same before a live member counts as left without quorum:
+/// longer than `evs.inactive_timeout` (Q15), and Galera merges what can be merged within 10 s by itself.
+pub const SETTLED_VIEW: u64 = 20;
+
+/// What brings the cluster back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovery {
     /// All expected members are Synced in one primary component.
@@ -19,15 +23,16 @@ pub enum Recovery {
         /// The members that are not Synced in it.
         out: Vec<(String, String)>,
     },
-    /// It would not be safe, or cannot be known to be safe.
+    /// Something is under way that ends by itself; what.
+    UnderWay(String),
+    /// This member may become primary, and the others join it.
+    Begin(Proof),
+    /// Not by itself: it would not be safe, or cannot be known to be safe.
     Refuse(NoProof),
-    /// Hold all members, stop what runs, and bootstrap. The proof, if it can be told already; the
-    /// positions may first have to be recovered.
-    Recover(Option<Proof>),
 }
 
-/// Decides before anything is touched.
-pub fn first_look(cluster: &Cluster, views: &[MemberView]) -> Recovery {
+/// Decides. `views` has all expected members, the one that asks included.
+pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
     let seen = || views.iter().filter_map(MemberView::seen);
     match primaries(seen()) {
         Primaries::Split(sides) => {
@@ -44,40 +49,44 @@ pub fn first_look(cluster: &Cluster, views: &[MemberView]) -> Recovery {
         }
         Primaries::None => {}
     }
-    match every_member_seen(cluster, views, None) {
-        Ok(proof) => Recovery::Recover(Some(proof)),
-        // A position that is not known *yet* becomes known once the member is stopped and recovered.
-        Err(NoProof::PositionUnknown(_))
-            if seen().all(may_become_known) && views.iter().all(|v| v.seen().is_some()) =>
-        {
-            Recovery::Recover(None)
-        }
+    if let Some(members) = restorable(views) {
+        let names = listed(members.iter().map(String::as_str));
+        return Recovery::UnderWay(format!("{names} restore their saved view together"));
+    }
+    let busy: Vec<String> = seen().filter_map(busy).collect();
+    if !busy.is_empty() {
+        return Recovery::UnderWay(busy.join("; "));
+    }
+    match proof(&Evidence::of(cluster, views, Fence::WouldHold)) {
+        Ok(proof) => Recovery::Begin(proof),
         Err(no) => Recovery::Refuse(no),
+    }
+}
+
+/// What this member is at, where that ends by itself within a bound.
+fn busy(of: &Observation) -> Option<String> {
+    let supervisor = of.supervisor.present()?;
+    let name = &of.member.name;
+    match supervisor.phase {
+        Phase::Preparing | Phase::Recovering | Phase::Starting | Phase::Stopping => {
+            Some(format!("{name}: {}", supervisor.detail))
+        }
+        Phase::Serving if supervisor.view_seconds.is_none_or(|s| s < SETTLED_VIEW) => {
+            Some(format!("{name} lost its quorum less than {SETTLED_VIEW} s ago, and Galera may merge by itself"))
+        }
+        Phase::Serving | Phase::Waiting | Phase::Held => None,
     }
 }
 
 /// The members that are on their way into an existing primary component: their supervisors run, nobody
 /// holds them, and nothing forbids their join.
 pub fn joiners(cluster: &Cluster, views: &[MemberView]) -> Vec<String> {
-    let Recovery::PrimaryExists { out, .. } = first_look(cluster, views) else { return Vec::new() };
+    let Recovery::PrimaryExists { out, .. } = recovery(cluster, views) else { return Vec::new() };
     let coming = |name: &String| {
         let supervisor = views.iter().find(|v| v.member.name == *name)?.seen()?.supervisor.present()?;
         (supervisor.hold.is_none() && supervisor.refused.is_none()).then_some(())
     };
     out.into_iter().map(|(name, _)| name).filter(|name| coming(name).is_some()).collect()
-}
-
-/// Decides once all members are held and stopped.
-pub fn once_held(cluster: &Cluster, views: &[MemberView], order: Uuid) -> Result<Proof, NoProof> {
-    every_member_seen(cluster, views, Some(order))
-}
-
-/// Whether holding and stopping the member may tell its position.
-pub fn may_become_known(of: &Observation) -> bool {
-    match &of.position {
-        Standing::Unknown { why, .. } => of.memory.damaged.is_none() && *why == Unknown::NotLookedYet,
-        Standing::At { .. } | Standing::Empty => true,
-    }
 }
 
 fn why_out(view: &MemberView) -> String {
@@ -94,8 +103,9 @@ fn why_out(view: &MemberView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::observation::Phase;
     use crate::cluster::situation::*;
+    use crate::cluster::standing::Unknown;
+    use crate::galera::wsrep::{ClusterStatus, LocalState};
 
     fn word(recovery: Recovery) -> String {
         match recovery {
@@ -103,17 +113,22 @@ mod tests {
             Recovery::PrimaryExists { out, .. } => {
                 format!("primary, out: {}", out.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
             }
+            Recovery::UnderWay(what) => format!("under way: {what}"),
             Recovery::Refuse(no) => no.to_string(),
-            Recovery::Recover(Some(proof)) => format!("recover {}", proof.member()),
-            Recovery::Recover(None) => "recover".into(),
+            Recovery::Begin(proof) => format!("begin {} ({:?})", proof.member(), proof.way()),
         }
     }
 
     #[test]
-    fn s1_s3_s11_h11_what_the_errand_does_at_first_look() {
+    fn s1_s3_s11_s17_h6_h11_what_brings_a_cluster_back() {
         let three = |n| primary(n, 9, &[0, 1, 2]);
         let pair = |n| primary(n, 9, &[0, 1]);
         let looking = |n| down(n, 9).unknown(Unknown::NotLookedYet).phase(Phase::Recovering);
+        let saved = |n| down(n, 9).saved(view(n, 6, &[0, 1]));
+        let alive = |n, seconds| {
+            let o = primary(n, 9, &[n]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+            o.phase(Phase::Serving).view_for(seconds)
+        };
         for (views, expected, why) in [
             (vec![seen(three(0)), seen(three(1)), seen(three(2))], "healthy", "all well"),
             (vec![seen(pair(0)), seen(pair(1)), seen(down(2, 9))], "primary, out: mysql/2", "one is out"),
@@ -122,9 +137,28 @@ mod tests {
                 "primary, out: mysql/2",
                 "one is not seen: not our business",
             ),
-            (vec![seen(down(0, 9)), seen(down(1, 11)), seen(down(2, 10))], "recover mysql/1", "all down"),
-            (vec![seen(running(0, 9)), seen(down(1, 8)), seen(down(2, 7))], "recover mysql/0", "one waits before SQL"),
-            (vec![seen(looking(0)), seen(down(1, 8)), seen(down(2, 7))], "recover", "one is still recovering"),
+            (vec![seen(down(0, 9)), seen(down(1, 11)), seen(down(2, 10))], "begin mysql/1 (Bootstrap)", "all down"),
+            (
+                vec![seen(saved(0)), seen(saved(1)), seen(down(2, 11))],
+                "under way: mysql/0, mysql/1 restore",
+                "the saved view decides nothing about data, so it comes first",
+            ),
+            (
+                vec![seen(running(0, 9)), seen(down(1, 8)), seen(down(2, 7))],
+                "under way: mysql/0",
+                "one waits before SQL",
+            ),
+            (
+                vec![seen(looking(0)), seen(down(1, 8)), seen(down(2, 7))],
+                "under way: mysql/0",
+                "one is still recovering",
+            ),
+            (
+                vec![seen(down(0, 9)), seen(down(1, 9)), seen(alive(2, 5))],
+                "under way: mysql/2 lost its quorum",
+                "Galera may mend it by itself",
+            ),
+            (vec![seen(down(0, 9)), seen(down(1, 9)), seen(alive(2, 20))], "begin mysql/2 (Promote)", "it did not"),
             (vec![seen(down(0, 9)), silent(1), seen(down(2, 9))], "PartialKnowledge", "one is not seen"),
             (vec![silent(0), silent(1), silent(2)], "PartialKnowledge", "nobody is seen: maybe it is us"),
             (
@@ -134,7 +168,7 @@ mod tests {
             ),
             (vec![seen(primary(0, 9, &[0])), seen(primary(1, 9, &[1])), seen(down(2, 9))], "SplitBrain", "two writers"),
         ] {
-            let found = word(first_look(&cluster(3), &views));
+            let found = word(recovery(&cluster(3), &views));
             assert!(found.contains(expected), "{why}: {found}");
         }
     }

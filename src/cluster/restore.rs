@@ -4,6 +4,7 @@
 //! waits without a time-out otherwise. So a member starts with its saved view only after it has seen
 //! that all members of that view are back and say the same.
 
+use super::bootstrap::{in_newest_incarnation, longest_lineage};
 use super::member::listed;
 use super::observation::{MemberView, Observation, Phase};
 use super::standing::Standing;
@@ -32,9 +33,6 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
     let seen: Vec<&Observation> = others.iter().filter_map(MemberView::seen).chain([own]).collect();
     let saved = |o: &&Observation| o.disk.saved_view.present().cloned();
 
-    if let Some(newer) = seen.iter().find(|o| saved(o).is_some_and(|v| v.seq > view.seq)) {
-        return Restore::NotYet(format!("{} has a newer saved view than this member's", newer.member.name));
-    }
     // A view of a minority may have been left behind by a bootstrap that was forced where nobody of us looks.
     let expected = others.len() + 1;
     if 2 * seen.len() <= expected {
@@ -55,8 +53,21 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
             }
         }
     }
-    if let Some(different) = partners.iter().find(|o| !saved(o).is_some_and(|v| v.same_view(view))) {
-        return Restore::NotYet(format!("{} saved another view than this member", different.member.name));
+    if let Some((name, theirs)) = partners.iter().find_map(|o| {
+        let theirs = saved(o).filter(|v| !v.same_view(view))?;
+        Some((&o.member.name, theirs))
+    }) {
+        // Numbers of one group only grow; whether it is one group, the numbers alone do not tell.
+        let newer = if theirs.seq > view.seq { "a newer saved view" } else { "another saved view" };
+        return Restore::NotYet(format!("{name} has {newer} than this member's"));
+    }
+    // A view from before a bootstrap that its members did not take part in must not become primary again.
+    let lineage = longest_lineage(&seen);
+    if let Some(behind) = partners.iter().find(|o| !in_newest_incarnation(o, &lineage)) {
+        return Restore::NotYet(format!(
+            "a later incarnation of the cluster is known than the one that {} was last in",
+            behind.member.name
+        ));
     }
     if let Some(why) = partners.iter().find_map(|o| unfit(o)) {
         return Restore::NotYet(why);
@@ -66,6 +77,18 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
         Ok(_) => Restore::Together { members: partners.iter().map(|o| o.member.name.clone()).collect() },
         Err(_) => Restore::NotYet("the members of the saved view have different histories".into()),
     }
+}
+
+/// The members of these that can restore a saved view together, if any can.
+pub fn restorable(views: &[MemberView]) -> Option<Vec<String>> {
+    let with_view = views.iter().filter_map(MemberView::seen).filter(|o| o.disk.saved_view.present().is_some());
+    with_view.into_iter().find_map(|own| {
+        let others: Vec<MemberView> = views.iter().filter(|v| v.member.name != own.member.name).cloned().collect();
+        match (unfit(own), may_restore(own, &others)) {
+            (None, Restore::Together { members }) => Some(members),
+            _ => None,
+        }
+    })
 }
 
 /// Why a member of the view cannot take part in a restore now.
@@ -118,6 +141,7 @@ mod tests {
     fn k1_k12_k17_when_the_saved_view_is_restored() {
         let all = |n| down(n, 9).saved(view(n, 6, &[0, 1, 2]));
         let pair = |n| down(n, 9).saved(view(n, 7, &[0, 1]));
+        let later = remembering(&[(1, 0), (2, 5)]);
         for (own, others, expected, why) in [
             (all(0), vec![seen(all(1)), seen(all(2))], "mysql/0+mysql/1+mysql/2", "all are back and agree"),
             (
@@ -144,6 +168,18 @@ mod tests {
                 vec![seen(all(1)), seen(all(2))],
                 "no view",
                 "an empty file is no view",
+            ),
+            (
+                down(0, 9).saved(view(0, 4, &[0, 1])),
+                vec![seen(down(1, 9).saved(view(1, 4, &[0, 1]))), seen(down(2, 9).remembers(later))],
+                "a later incarnation",
+                "somebody was bootstrapped without them meanwhile",
+            ),
+            (
+                down(0, 9).saved(view(0, 4, &[0, 1])),
+                vec![seen(down(1, 9).saved(view(1, 4, &[0, 1]))), seen(down(2, 9).saved(view(2, 9, &[0, 1, 2])))],
+                "mysql/0+mysql/1",
+                "a higher number of a group before this one",
             ),
             (
                 down(0, 9).saved(view(0, 8, &[0])),

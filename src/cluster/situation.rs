@@ -1,6 +1,7 @@
 //! Situations for table tests: a healthy member, and the words that make it another one.
 
 use super::hold::Hold;
+use super::lineage::{Incarnation, Lineage};
 use super::member::{Cluster, Member};
 use super::observation::*;
 use super::standing::{Provenance, Standing, Unknown};
@@ -60,6 +61,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
             last_outcome: None,
             refused: None,
             child: None,
+            view_seconds: None,
         })),
         process: None,
         ports: Ports::default(),
@@ -78,6 +80,35 @@ pub fn down(n: u32, seqno: u64) -> Observation {
         memory: Memory::default(),
         position,
     }
+}
+
+/// The same, of a cluster of so many.
+pub fn down_of(members: u32, n: u32, seqno: u64) -> Observation {
+    let mut o = down(n, seqno);
+    o.member.expects = cluster(members).members.into_iter().map(|m| m.name).collect();
+    o
+}
+
+/// What a member remembers that was last in the newest of these incarnations, as (id, began at).
+pub fn remembering(incarnations: &[(u128, u64)]) -> Memory {
+    let lineage = lineage(incarnations);
+    Memory { incarnation: lineage.newest().map(|i| i.id), lineage, ..Memory::default() }
+}
+
+/// A lineage of these incarnations, as (id, began at).
+pub fn lineage(incarnations: &[(u128, u64)]) -> Lineage {
+    incarnations.iter().zip(1..).fold(Lineage::default(), |lineage, ((id, began_at), number)| {
+        lineage.with(Incarnation {
+            number,
+            id: Uuid::from_u128(*id),
+            history: H,
+            began_at: *began_at,
+            by: "mysql/0".into(),
+            at: String::new(),
+            proof: String::new(),
+            left_out: Vec::new(),
+        })
+    })
 }
 
 /// A member without any data.
@@ -154,6 +185,31 @@ impl Observation {
                 started: false,
             });
         }
+        self
+    }
+
+    /// Galera's view has been the same for so long.
+    pub(crate) fn view_for(mut self, seconds: u64) -> Observation {
+        if let SupervisorSight::Present(supervisor) = &mut self.supervisor {
+            supervisor.view_seconds = Some(seconds);
+        }
+        self
+    }
+
+    /// Held, with `mariadbd` running.
+    pub(crate) fn held_running(self) -> Observation {
+        self.held().phase(Phase::Serving)
+    }
+
+    pub(crate) fn without_supervisor(mut self) -> Observation {
+        self.supervisor = SupervisorSight::Absent { why: "not there".into() };
+        self
+    }
+
+    /// Its position is only a bound, as after a crash in a DDL.
+    pub(crate) fn bounded(mut self) -> Observation {
+        let at_most = self.position.position();
+        self.position = Standing::Unknown { why: Unknown::NoPosition, detail: "a crash in a DDL".into(), at_most };
         self
     }
 

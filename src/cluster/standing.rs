@@ -28,6 +28,10 @@ pub enum Standing {
         why: Unknown,
         /// The details, for a person.
         detail: String,
+        /// What it committed goes no further than this, by two witnesses: it can be told what is lost with
+        /// its data, although nothing may begin from it without a person's word.
+        #[serde(default)]
+        at_most: Option<Position>,
     },
 }
 
@@ -70,6 +74,8 @@ pub enum Unknown {
     WitnessesDisagree,
     /// The member remembers a cluster, and its data directory is empty: what it had is gone.
     DataGone,
+    /// The others voted it out: its data differs from theirs.
+    VotedOut,
     /// Looking failed.
     Failed,
 }
@@ -77,7 +83,7 @@ pub enum Unknown {
 impl Standing {
     /// Unknown, with the reason.
     pub fn unknown(why: Unknown, detail: impl Into<String>) -> Standing {
-        Standing::Unknown { why, detail: detail.into() }
+        Standing::Unknown { why, detail: detail.into(), at_most: None }
     }
 
     /// The position, if known.
@@ -86,6 +92,26 @@ impl Standing {
             Standing::At { position, .. } => Some(*position),
             _ => None,
         }
+    }
+
+    /// What the member committed goes no further than this.
+    pub fn at_most(&self) -> Option<Position> {
+        match self {
+            Standing::At { position, .. } => Some(*position),
+            Standing::Unknown { at_most, .. } => *at_most,
+            Standing::Empty => None,
+        }
+    }
+
+    /// Whether the member may have had data that is not there any more.
+    pub fn may_have_lost_all(&self) -> bool {
+        matches!(self, Standing::Empty | Standing::Unknown { why: Unknown::DataGone, .. })
+    }
+
+    /// Whether a state transfer into the member broke off: what it had was part of the cluster's history
+    /// when that began, and what it got came from there, so it has nothing that others lack.
+    pub fn transfer_interrupted(&self) -> bool {
+        matches!(self, Standing::Unknown { why: Unknown::TransferInterrupted, .. })
     }
 }
 
@@ -126,6 +152,12 @@ pub fn at_rest(disk: &Disk, memory: &Memory) -> AtRest {
             "a state transfer into this member was interrupted; its data directory may be incomplete",
         ));
     }
+    if memory.voted_out && zeroed {
+        return AtRest::Stands(Standing::unknown(
+            Unknown::VotedOut,
+            "the others voted this member out, because its data differs from theirs; its data is kept",
+        ));
+    }
     if let Some(position) = state.and_then(|s| s.clean_position()) {
         return AtRest::Stands(match disk.cache_history.filter(|h| *h != position.history()) {
             Some(other) => disagree(position, other),
@@ -147,29 +179,35 @@ pub fn at_rest(disk: &Disk, memory: &Memory) -> AtRest {
 /// Where a stopped member stands by its files and by `--wsrep-recover`.
 ///
 /// A recovered position needs a second witness for its history: Galera itself ignores a recovered
-/// position where `grastate.dat` has another UUID.
-pub fn after_recovery(disk: &Disk, recovered: &Recovered) -> Standing {
+/// position where `grastate.dat` has another UUID. Where `grastate.dat` knows no history (crash in a DDL, a
+/// lost or empty file), `galera.cache` and what we remember confirm how far the data can go, and no more.
+pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory) -> Standing {
     let saved = disk.grastate.present().map(|s| s.uuid).filter(|u| !u.is_nil());
-    match recovered {
-        Recovered::Nothing => {
-            Standing::unknown(Unknown::NoPosition, "there is data, and the storage engine knows no position for it")
-        }
-        Recovered::At(position) => match (saved, disk.cache_history) {
-            (Some(other), _) | (None, Some(other)) if other != position.history() => disagree(*position, other),
-            (None, None) => Standing::unknown(
-                Unknown::NoPosition,
-                format!(
-                    "the storage engine says {position}, and neither grastate.dat nor galera.cache confirms that history"
-                ),
+    let Recovered::At(position) = recovered else {
+        return Standing::unknown(
+            Unknown::NoPosition,
+            "there is data, and the storage engine knows no position for it",
+        );
+    };
+    let witnesses = [saved, disk.cache_history, memory.last_position.map(Position::history)];
+    if let Some(other) = witnesses.into_iter().flatten().find(|h| *h != position.history()) {
+        return disagree(*position, other);
+    }
+    match (saved, disk.cache_history) {
+        (Some(_), _) => Standing::At { position: *position, from: Provenance::Recovered },
+        (None, Some(_)) => Standing::Unknown {
+            why: Unknown::NoPosition,
+            detail: format!(
+                "grastate.dat knows no history (a crash in a DDL, an abort by Galera, or the file is lost); what the storage engine has goes to {position}"
             ),
-            (None, Some(_)) => Standing::unknown(
-                Unknown::NoPosition,
-                format!(
-                    "grastate.dat knows no history (crash in a DDL, or an abort by Galera); the storage engine says {position}"
-                ),
-            ),
-            (Some(_), _) => Standing::At { position: *position, from: Provenance::Recovered },
+            at_most: Some(*position),
         },
+        (None, None) => Standing::unknown(
+            Unknown::NoPosition,
+            format!(
+                "the storage engine says {position}, and neither grastate.dat nor galera.cache confirms that history"
+            ),
+        ),
     }
 }
 
@@ -260,6 +298,7 @@ mod tests {
         let fresh = Memory::default();
         let joining = Memory { joining: Some(Joining { from: Some(at(9)), incarnation: None }), ..Memory::default() };
         let known = Memory { last_position: Some(at(9)), ..Memory::default() };
+        let voted_out = Memory { voted_out: true, ..known.clone() };
         let user_data = Disk { user_databases: true, ..disk(File::Absent, None) };
         for (disk, memory, expected, why) in [
             (disk(grastate(H, 13), Some(H)), &fresh, "clean stop", "a clean stop"),
@@ -280,6 +319,8 @@ mod tests {
             (disk(File::Absent, None), &known, "DataGone", "the data directory was emptied"),
             (user_data, &fresh, "recover", "data of a server that never had Galera"),
             (disk(File::Garbled("x".into()), None), &fresh, "recover", "a garbled file never means empty"),
+            (disk(grastate(Uuid::NIL, -1), Some(H)), &voted_out, "VotedOut", "voted out: its data differs"),
+            (disk(grastate(H, 9), Some(H)), &voted_out, "clean stop", "voted out long ago, and back since"),
         ] {
             assert_eq!(word(at_rest(&disk, memory)), expected, "{why}");
         }
@@ -288,14 +329,28 @@ mod tests {
     #[test]
     fn a_recovered_position_needs_a_second_witness() {
         let recovered = Recovered::At(at(20));
-        for (disk, expected, why) in [
-            (disk(grastate(H, -1), Some(H)), Some(at(20)), "all agree"),
-            (disk(grastate(H, -1), None), Some(at(20)), "grastate agrees"),
-            (disk(grastate(OTHER, -1), Some(H)), None, "grastate says otherwise"),
-            (disk(grastate(Uuid::NIL, -1), Some(H)), None, "zeroed by a DDL: Galera would ignore the position"),
-            (disk(File::Absent, None), None, "no witness"),
+        let fresh = Memory::default();
+        let same = Memory { last_position: Some(at(18)), ..Memory::default() };
+        let another = Memory { last_position: Position::new(OTHER, 18), ..Memory::default() };
+        for (disk, memory, known, at_most, why) in [
+            (disk(grastate(H, -1), Some(H)), &same, true, true, "all agree"),
+            (disk(grastate(H, -1), None), &fresh, true, true, "grastate agrees"),
+            (disk(grastate(H, -1), Some(H)), &another, false, false, "we remember another history"),
+            (disk(grastate(OTHER, -1), Some(H)), &fresh, false, false, "grastate says otherwise"),
+            (
+                disk(grastate(Uuid::NIL, -1), Some(H)),
+                &same,
+                false,
+                true,
+                "zeroed by a DDL: Galera ignores the position",
+            ),
+            (disk(grastate(Uuid::NIL, -1), Some(OTHER)), &fresh, false, false, "zeroed, and the cache says otherwise"),
+            (disk(File::Absent, Some(H)), &fresh, false, true, "grastate.dat is lost"),
+            (disk(File::Garbled("empty".into()), Some(H)), &fresh, false, true, "grastate.dat is empty"),
+            (disk(File::Absent, None), &fresh, false, false, "no witness"),
         ] {
-            assert_eq!(after_recovery(&disk, &recovered).position(), expected, "{why}");
+            let found = after_recovery(&disk, &recovered, memory);
+            assert_eq!((found.position().is_some(), found.at_most().is_some()), (known, at_most), "{why}: {found}");
         }
     }
 

@@ -2,16 +2,18 @@
 
 use std::fmt;
 
-use super::bootstrap::{self, NoProof, Proof};
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap::{Evidence, Fence, NoProof, Proof, first_deploy, suggested_force};
 use super::join::{MayJoin, MayNotJoin, may_join};
 use super::lineage::Lineage;
-use super::member::{Member, listed};
+use super::member::{Cluster, Member, listed};
 use super::observation::{MemberView, Observation};
 use super::primary::{Primaries, primaries};
+use super::recovery::{Recovery, recovery};
 use super::restore::{Restore, may_restore};
 use super::standing::Standing;
 use crate::galera::position::Position;
-use crate::galera::uuid::Uuid;
 
 /// What a stopped member should do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,9 @@ pub enum Start {
         members: Vec<String>,
     },
     /// Begin the very first cluster.
-    Bootstrap(Proof),
+    Found(Proof),
+    /// Bring the cluster back from here: hold the others, look again, and begin.
+    Recover(Proof),
     /// Wait; the sentence says for whom and why.
     Wait(String),
     /// Do not join; a person must decide.
@@ -48,25 +52,25 @@ impl fmt::Display for Start {
             Start::Restore { members } => {
                 write!(f, "restore the saved view together: {} are back with the same view", names(members))
             }
-            Start::Bootstrap(proof) => write!(f, "bootstrap: {proof}"),
+            Start::Found(proof) | Start::Recover(proof) => write!(f, "bootstrap: {proof}"),
             Start::Wait(why) => write!(f, "wait: {why}"),
             Start::Refuse(why) => write!(f, "refuse to join: {why}"),
         }
     }
 }
 
-impl Start {
-    /// The newest incarnation of the component to be joined.
-    pub fn joined_incarnation(&self) -> Option<Uuid> {
-        match self {
-            Start::Join { lineage, .. } => lineage.newest().map(|i| i.id),
-            _ => None,
-        }
-    }
+/// Whether members bring the cluster back by themselves where that is proven; property of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoRecovery {
+    /// On any proof.
+    Provable,
+    /// Never: the errand does.
+    Errand,
 }
 
 /// Decides for the stopped member `me`. First match wins.
-pub fn decide(me: &Member, own: &Observation, others: &[MemberView]) -> Start {
+pub fn decide(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observation, others: &[MemberView]) -> Start {
     match primaries(others.iter().filter_map(MemberView::seen)) {
         // Two writers: whichever side this member joined, it would take part in the fork.
         Primaries::Split(sides) => {
@@ -99,36 +103,94 @@ pub fn decide(me: &Member, own: &Observation, others: &[MemberView]) -> Start {
         return Start::Restore { members };
     }
     // Nobody has data: the designated member begins (Q17).
-    match bootstrap::first_deploy(me, own, others) {
-        Ok(proof) => Start::Bootstrap(proof),
-        Err(no) => Start::Wait(waits_for(own, others, &restore, &no)),
+    let no_first = match first_deploy(me, own, others) {
+        Ok(proof) => return Start::Found(proof),
+        Err(no) => no,
+    };
+    match without_primary(cluster, auto, me, own, others) {
+        ByItself::Begin(proof) => Start::Recover(proof),
+        ByItself::Wait(why) if own.position == Standing::Empty => Start::Wait(format!("{why}; {no_first}")),
+        ByItself::Wait(why) => {
+            let restore = match restore {
+                Restore::NotYet(what) => format!("; {what}"),
+                _ => String::new(),
+            };
+            Start::Wait(format!("{why}{restore}"))
+        }
     }
 }
 
-/// Why nothing can be done, in one sentence: what is missing, from whom, and what a person can do.
-fn waits_for(own: &Observation, others: &[MemberView], restore: &Restore, no: &NoProof) -> String {
-    let unseen: Vec<String> =
-        others.iter().filter_map(|v| Some(format!("{}: {}", v.member.name, v.why_unseen()?))).collect();
-    let waiting = others.iter().filter_map(MemberView::seen);
-    let standing: Vec<String> = waiting.map(|o| format!("{} {}", o.member.name, o.position)).collect();
-    let mut why = match own.position {
-        Standing::Empty => {
-            format!("no primary component is seen, and this member has no data; {no}")
-        }
+/// What a member does by itself where nobody is primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByItself {
+    /// Bring the cluster back: this is the member, and this the proof.
+    Begin(Proof),
+    /// Wait; the sentence says for whom and why.
+    Wait(String),
+}
+
+/// Decides for the member `me`, which is down, or lives without quorum. Of all members that evaluate the
+/// same facts only one begins: the one that the proof names.
+pub fn without_primary(
+    cluster: &Cluster,
+    auto: AutoRecovery,
+    me: &Member,
+    own: &Observation,
+    others: &[MemberView],
+) -> ByItself {
+    let views: Vec<MemberView> = others.iter().cloned().chain([MemberView::own(me, own.clone())]).collect();
+    let stands = match own.position {
+        Standing::Empty => "no primary component is seen, and this member has no data".to_owned(),
         _ => format!("no primary component is seen; this member stands at {}", own.position),
     };
-    if let Restore::NotYet(what) = restore {
-        why.push_str(&format!("; {what}"));
+    match recovery(cluster, &views) {
+        Recovery::Begin(proof) if auto == AutoRecovery::Errand => ByItself::Wait(format!(
+            "{stands}; auto_recovery is `errand`, so a person decides when: bosh run-errand bootstrap ({proof})"
+        )),
+        Recovery::Begin(proof) if proof.member() == me.name => ByItself::Begin(proof),
+        Recovery::Begin(proof) => {
+            ByItself::Wait(format!("{stands}; {} brings the cluster back ({proof})", proof.member()))
+        }
+        Recovery::UnderWay(what) => ByItself::Wait(format!("{stands}; {what}")),
+        Recovery::Refuse(no) => {
+            ByItself::Wait(format!("{stands}; {no}{}{}", others_stand(others), way_out(cluster, &views, &no)))
+        }
+        // Only where this member itself is primary, which then waits for nothing.
+        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => ByItself::Wait("a primary component exists".into()),
     }
-    for part in [("seen: ", standing), ("not seen: ", unseen)] {
-        if !part.1.is_empty() {
-            why.push_str(&format!("; {}{}", part.0, part.1.join(", ")));
+}
+
+fn others_stand(others: &[MemberView]) -> String {
+    let standing: Vec<String> =
+        others.iter().filter_map(MemberView::seen).map(|o| format!("{} {}", o.member.name, o.position)).collect();
+    if standing.is_empty() { String::new() } else { format!("; seen: {}", standing.join(", ")) }
+}
+
+/// The one command that a person may decide to run.
+pub fn way_out(cluster: &Cluster, views: &[MemberView], no: &NoProof) -> String {
+    let no_force = matches!(
+        no,
+        NoProof::SplitBrain(_)
+            | NoProof::PrimaryExists(_)
+            | NoProof::NoSupervisor(_)
+            | NoProof::MembershipDiffers(_)
+            | NoProof::NoData
+            | NoProof::Apart(_)
+    );
+    if no_force {
+        return String::new();
+    }
+    let evidence = Evidence::of(cluster, views, Fence::WouldHold);
+    match suggested_force(&evidence) {
+        None => String::new(),
+        Some(force) => {
+            let accept: String = force.accept_missing.iter().map(|name| format!(" --accept-missing {name}")).collect();
+            format!(
+                ". If nothing more can be had back, a person may decide, on any instance: /var/vcap/jobs/bootstrap/bin/run --node {}{accept}",
+                force.node
+            )
         }
     }
-    if own.position != Standing::Empty {
-        why.push_str("; if it stays so: bosh run-errand bootstrap");
-    }
-    why
 }
 
 #[cfg(test)]
@@ -141,6 +203,7 @@ mod tests {
     fn g7_g8_g10_h12_how_a_member_starts() {
         let joining = primary(0, 9, &[0]).state(ClusterStatus::Primary, LocalState::Joining);
         let non_primary = primary(0, 9, &[0]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+        let saved2 = |n| down(n, 9).saved(view(n, 7, &[0, 1]));
         let saved = |n| down(n, 9).saved(view(n, 6, &[0, 1, 2]));
         for (me, own, others, expected, why) in [
             (1, down(1, 9), vec![seen(primary(0, 9, &[0])), silent(2)], "join mysql/0", "a primary exists"),
@@ -174,7 +237,29 @@ mod tests {
                 "two writers",
             ),
             (0, saved(0), vec![seen(saved(1)), seen(saved(2))], "restore the saved view", "all are back"),
-            (0, empty(0), vec![refused(1), refused(2)], "bootstrap: FirstDeploy", "the very first"),
+            (0, empty(0), vec![seen(empty(1)), seen(empty(2))], "bootstrap: FirstDeploy", "the very first"),
+            (0, empty(0), vec![refused(1), refused(2)], "not seen: mysql/1", "BOSH has not started the others yet"),
+            (
+                1,
+                down(1, 9),
+                vec![seen(down(0, 8)), seen(down(2, 9))],
+                "bootstrap: EveryMemberSeen",
+                "power loss: the best",
+            ),
+            (
+                0,
+                down(0, 8),
+                vec![seen(down(1, 9)), seen(down(2, 9))],
+                "mysql/1 brings the cluster back",
+                "power loss: the others wait for it",
+            ),
+            (
+                2,
+                down(2, 9),
+                vec![seen(saved2(0)), seen(saved2(1))],
+                "mysql/0, mysql/1 restore",
+                "two of the newest view are back",
+            ),
             (2, down(2, 9), vec![silent(0), silent(1)], "not seen: mysql/0", "the old one comes first: it waits"),
             (1, down(1, 9), vec![seen(non_primary), silent(2)], "wait: no primary", "a live one without quorum"),
             (
@@ -185,17 +270,28 @@ mod tests {
                 "a new disk",
             ),
         ] {
-            let found = decide(&member(me), &own, &others).to_string();
+            let found = decide(&cluster(3), AutoRecovery::Provable, &member(me), &own, &others).to_string();
             assert!(found.contains(expected), "{why}: {found}");
         }
     }
 
     #[test]
+    fn h16_with_auto_recovery_errand_a_person_decides_when() {
+        let others = [seen(down(0, 8)), seen(down(2, 8))];
+        let found = decide(&cluster(3), AutoRecovery::Errand, &member(1), &down(1, 9), &others).to_string();
+        assert!(found.starts_with("wait") && found.contains("bosh run-errand bootstrap (EveryMemberSeen"), "{found}");
+    }
+
+    #[test]
     fn a_wait_says_for_whom_and_what_a_person_can_do() {
-        let found = decide(&member(1), &down(1, 9), &[seen(down(0, 8)), silent(2)]).to_string();
-        for words in
-            ["stands at", "seen: mysql/0", "not seen: mysql/2: its agent does not answer", "bosh run-errand bootstrap"]
-        {
+        let others = [seen(down(0, 8)), silent(2)];
+        let found = decide(&cluster(3), AutoRecovery::Provable, &member(1), &down(1, 9), &others).to_string();
+        for words in [
+            "stands at",
+            "not seen: mysql/2 (its agent does not answer",
+            "seen: mysql/0",
+            "bin/run --node mysql/1 --accept-missing mysql/2",
+        ] {
             assert!(found.contains(words), "{words}: {found}");
         }
     }

@@ -9,14 +9,14 @@ use crate::agent::api::{self, HoldBody, OutcomeBody, ReleaseBody};
 use crate::agent::client::Client;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{MemberView, Supervisor};
-use crate::config::BootstrapConfig;
 use crate::galera::uuid::Uuid;
 use crate::host::random::random_uuid;
 
 /// A hold ends by itself after this time; it is renewed while the errand lives.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
-/// The owner's text begins with this, by which other runs of the errand know it.
-const OWNER: &str = "bootstrap errand on ";
+/// The owner's text begins with one of these, by which other runs know it.
+pub(super) const ERRAND: &str = "bootstrap errand on ";
+pub(super) const BY_ITSELF: &str = "automatic recovery by ";
 
 /// The run that leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub(super) struct Leader {
 /// The run of the errand that holds this member.
 pub(super) fn leader_of(view: &MemberView) -> Option<Leader> {
     let hold = supervisor(view)?.hold.as_ref()?;
-    hold.owner.starts_with(OWNER).then(|| Leader { order: hold.order, owner: hold.owner.clone() })
+    let leads = [ERRAND, BY_ITSELF].iter().any(|kind| hold.owner.starts_with(kind));
+    leads.then(|| Leader { order: hold.order, owner: hold.owner.clone() })
 }
 
 /// What the supervisor of this member says.
@@ -36,10 +37,11 @@ pub(super) fn supervisor(view: &MemberView) -> Option<&Supervisor> {
     view.seen()?.supervisor.present()
 }
 
-/// All members, held by one order.
+/// Members, held by one order.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) order: Uuid,
+    pub(super) members: Vec<Member>,
     owner: String,
 }
 
@@ -52,15 +54,15 @@ pub(super) enum Taken {
 }
 
 /// Holds the members one after the other, in the order of the configuration, which is the same for
-/// all runs: so the one that gets the first member gets them all.
-pub(super) fn take(client: &Client, config: &BootstrapConfig) -> Result<Taken> {
-    let held = Held { order: random_uuid()?, owner: format!("{OWNER}{}", config.runs_on) };
-    for (at, member) in config.cluster.members.iter().enumerate() {
+/// all runs: so the one that gets the first member gets them all. Two runs that see different members may
+/// each hold some; what proves a bootstrap needs a majority, or all, so only one of them can.
+pub(super) fn take(client: &Client, members: &[Member], owner: &str) -> Result<Taken> {
+    let held = Held { order: random_uuid()?, members: members.to_vec(), owner: owner.to_owned() };
+    for (at, member) in members.iter().enumerate() {
         let Err(refused) = held.ask(client, member) else {
             continue;
         };
-        let before: Vec<&Member> = config.cluster.members.iter().take(at).collect();
-        for member in before {
+        for member in members.iter().take(at) {
             // What cannot be given back ends by itself.
             let _ = client.tell(member, api::RELEASE, &ReleaseBody { order: held.order, outcome: None });
         }
@@ -85,21 +87,19 @@ impl Held {
     }
 
     /// Renews all holds.
-    pub(super) fn renew(&self, client: &Client, members: &[&Member]) -> Result<()> {
-        for member in members {
+    pub(super) fn renew(&self, client: &Client) -> Result<()> {
+        for member in &self.members {
             self.ask(client, member).with_context(|| format!("the hold on {} could not be renewed", member.name))?;
         }
         Ok(())
     }
 
     /// Releases all, and leaves word how it ended. Returns the members that could not be released.
-    pub(super) fn release(&self, client: &Client, config: &BootstrapConfig, verdict: &Verdict) -> Vec<String> {
+    pub(super) fn release(&self, client: &Client, verdict: &Verdict) -> Vec<String> {
         let outcome = OutcomeBody { exit: verdict.exit.code(), text: verdict.text.clone() };
         let body = ReleaseBody { order: self.order, outcome: Some(outcome) };
         // Followers look for the outcome once no hold is left; the first member is the last to go.
-        config
-            .cluster
-            .members
+        self.members
             .iter()
             .rev()
             .filter(|m| client.tell(m, api::RELEASE, &body).is_err())

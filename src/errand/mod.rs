@@ -1,14 +1,19 @@
-//! The bootstrap errand: looks at all members, and carries out what [`crate::cluster::recovery`] says.
+//! Carries out a recovery of the cluster: looks at all members, and does what [`crate::cluster::recovery`]
+//! says. The bootstrap errand runs it, and so does a member that finds itself to be the one to begin.
 //!
-//! BOSH runs it on all instances at once. The members are held in the order of the configuration, so
-//! whoever holds the first one leads; the others follow it and end with its result. A leader that dies
-//! leaves holds that end by themselves, and the first follower to notice takes over.
+//! BOSH runs the errand on all instances at once, and members may recover by themselves meanwhile. The
+//! members are held in the order of the configuration, so whoever holds the first one leads; the others
+//! follow it and end with its result. A leader that dies leaves holds that end by themselves, and the first
+//! follower to notice takes over.
 
 mod following;
 mod hold;
+mod joining;
 mod progress;
 mod steps;
 pub mod table;
+
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -17,41 +22,87 @@ use self::hold::{Held, Taken};
 use self::progress::Progress;
 use crate::agent::client::Client;
 use crate::cli::Exit;
-use crate::cluster::member::{Member, listed};
+use crate::cluster::bootstrap::{Evidence, Fence, Force, NoProof, Proof, Way, forced, proof};
+use crate::cluster::member::{Cluster, Member, listed};
 use crate::cluster::observation::MemberView;
-use crate::cluster::recovery::{Recovery, first_look, joiners};
-use crate::config::BootstrapConfig;
+use crate::cluster::recovery::{Recovery, joiners, recovery};
+use crate::cluster::start::way_out;
+use crate::config::{BootstrapConfig, BootstrapTimeouts, MemberConfig};
 
-/// A run of the errand.
+/// A recovery under way.
 pub struct Errand {
-    config: BootstrapConfig,
+    cluster: Cluster,
     client: Client,
+    timeouts: BootstrapTimeouts,
     progress: Progress,
+    owner: String,
+    force: Option<Force>,
 }
 
-/// How a run ended: the code, and the last sentence.
+/// How it ended: the code, and the last sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Verdict {
-    exit: Exit,
-    text: String,
+pub struct Verdict {
+    /// The code.
+    pub exit: Exit,
+    /// The sentence.
+    pub text: String,
 }
 
-/// Runs the errand; with `dry_run`, only tells what it would do.
-pub fn run(config: BootstrapConfig, dry_run: bool) -> Result<Exit> {
-    let client = Client::new(&config.agents, config.timeouts.ask, GALERA_PORT);
-    let progress = Progress::begin(&config.log_dir, &config.runs_on);
-    let mut errand = Errand { config, client, progress };
+impl Verdict {
+    fn done(text: String) -> Verdict {
+        Verdict { exit: Exit::Done, text }
+    }
+
+    fn refused(text: String) -> Verdict {
+        Verdict { exit: Exit::Refused, text }
+    }
+}
+
+/// Runs the errand; with `dry_run`, only tells what it would do; with `force`, as a person decided.
+pub fn run(config: BootstrapConfig, dry_run: bool, force: Option<Force>) -> Result<Exit> {
+    let mut errand = Errand {
+        client: Client::new(&config.agents, config.timeouts.ask, GALERA_PORT),
+        progress: Progress::begin(&config.log_dir, &config.runs_on),
+        owner: format!("{}{}", hold::ERRAND, config.runs_on),
+        cluster: config.cluster,
+        timeouts: config.timeouts,
+        force,
+    };
     let verdict = errand.recover(dry_run)?;
     errand.progress.finish(&verdict.text);
     Ok(verdict.exit)
 }
 
+/// A member brings the cluster back by itself, because it is the one that the proof names. One attempt: if
+/// another one leads, or the proof does not hold once all are held, nothing has changed.
+pub fn by_itself(config: &MemberConfig) -> Result<Verdict> {
+    let mut errand = Errand {
+        client: Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port),
+        progress: Progress::in_log(),
+        owner: format!("{}{}", hold::BY_ITSELF, config.instance),
+        cluster: config.cluster.clone(),
+        timeouts: config.timeouts.of_recovery(),
+        force: None,
+    };
+    let views = errand.look();
+    match recovery(&errand.cluster, &views) {
+        Recovery::Begin(proof) if proof.member() == config.instance => {}
+        _ => return Ok(Verdict::refused("it is not for this member to begin any more".into())),
+    }
+    match hold::take(&errand.client, &seen_members(&views), &errand.owner)? {
+        Taken::Held(held) => errand.lead(&held),
+        Taken::ByAnother(leader) => Ok(Verdict::refused(format!("{} leads", leader.owner))),
+    }
+}
+
 /// Asked only where an agent gives no answer, to tell a person more.
 const GALERA_PORT: u16 = 4567;
+/// Pause between two looks at what is under way.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 impl Errand {
     fn members(&self) -> Vec<&Member> {
-        self.config.cluster.members.iter().collect()
+        self.cluster.members.iter().collect()
     }
 
     fn look(&self) -> Vec<MemberView> {
@@ -59,10 +110,19 @@ impl Errand {
     }
 
     fn recover(&mut self, dry_run: bool) -> Result<Verdict> {
+        let begun = Instant::now();
         loop {
             self.progress.step(1, "looking at all members");
             let views = self.look();
             if !dry_run && let Some(leader) = following::leader(&views) {
+                // A person who wants something else than the leader is told who that is, and when to come back.
+                if self.force.is_some() {
+                    let why = format!(
+                        "Refused: {} leads a recovery (order {}). Nothing was changed.",
+                        leader.owner, leader.order
+                    );
+                    return Ok(Verdict::refused(why));
+                }
                 match self.follow(&leader)? {
                     Followed::Ended(verdict) => return Ok(verdict),
                     Followed::LeaderGone => continue,
@@ -71,11 +131,20 @@ impl Errand {
             if !dry_run && self.waited_for_joiners(&views)? {
                 continue;
             }
-            if let Some(verdict) = self.nothing_to_do(&views, dry_run) {
-                return Ok(verdict);
+            match recovery(&self.cluster, &views) {
+                Recovery::UnderWay(what) if !dry_run && begun.elapsed() < self.timeouts.stop => {
+                    self.progress.line(&format!("waiting: {what}"));
+                    std::thread::sleep(LOOK_EVERY);
+                    continue;
+                }
+                other => {
+                    if let Some(verdict) = self.nothing_to_do(other, &views, dry_run) {
+                        return Ok(verdict);
+                    }
+                }
             }
-            self.progress.step(2, "holding all members");
-            match hold::take(&self.client, &self.config)? {
+            self.progress.step(2, "holding all members that are seen");
+            match hold::take(&self.client, &seen_members(&views), &self.owner)? {
                 Taken::Held(held) => return self.lead(&held),
                 Taken::ByAnother(leader) => match self.follow(&leader)? {
                     Followed::Ended(verdict) => return Ok(verdict),
@@ -88,7 +157,7 @@ impl Errand {
     /// Where a primary component exists, members that are on their way into it are waited for; true if
     /// there were any that came, so that it is time to look again.
     fn waited_for_joiners(&mut self, views: &[MemberView]) -> Result<bool> {
-        let coming = joiners(&self.config.cluster, views);
+        let coming = joiners(&self.cluster, views);
         if coming.is_empty() {
             return Ok(false);
         }
@@ -96,39 +165,58 @@ impl Errand {
         Ok(self.wait_joined(None, &coming)?.is_empty())
     }
 
+    /// Whether this may be done, by proof or by what a person decided.
+    fn proven(&self, views: &[MemberView], fence: Fence) -> Result<Proof, NoProof> {
+        let evidence = Evidence::of(&self.cluster, views, fence);
+        match &self.force {
+            Some(force) => forced(&evidence, force),
+            None => proof(&evidence),
+        }
+    }
+
     /// The cases in which nothing is touched.
-    fn nothing_to_do(&self, views: &[MemberView], dry_run: bool) -> Option<Verdict> {
-        match first_look(&self.config.cluster, views) {
-            Recovery::Healthy(primary) => Some(Verdict {
-                exit: Exit::Done,
-                text: format!("No action: all {} members are Synced in one primary component.", primary.size),
-            }),
+    fn nothing_to_do(&self, found: Recovery, views: &[MemberView], dry_run: bool) -> Option<Verdict> {
+        match found {
+            Recovery::Healthy(primary) => {
+                let size = primary.size;
+                return Some(Verdict::done(format!(
+                    "No action: all {size} members are Synced in one primary component."
+                )));
+            }
             Recovery::PrimaryExists { primary, out } => {
                 self.progress.show(&table::of(views));
                 let out: Vec<String> = out.iter().map(|(name, why)| format!("{name} ({why})")).collect();
-                Some(Verdict {
-                    exit: Exit::Refused,
-                    text: format!(
-                        "Refused: a primary component exists ({}), so nothing is bootstrapped. Not Synced in it: {}. Members join it by themselves; what they wait for is in their galera-start.log.",
-                        listed(primary.members.iter().map(String::as_str)),
-                        out.join("; ")
-                    ),
-                })
+                return Some(Verdict::refused(format!(
+                    "Refused: a primary component exists ({}), so nothing is bootstrapped. Not Synced in it: {}. Members join it by themselves; what they wait for is in their galera-start.log.",
+                    listed(primary.members.iter().map(String::as_str)),
+                    out.join("; ")
+                )));
             }
-            Recovery::Refuse(no) => {
+            Recovery::UnderWay(what) if dry_run => {
                 self.progress.show(&table::of(views));
-                Some(Verdict { exit: Exit::Refused, text: format!("Refused: {no}. Nothing was changed.") })
+                return Some(Verdict::done(format!("Would wait, because something is under way: {what}.")));
             }
-            Recovery::Recover(proof) => {
-                self.progress.show(&table::of(views));
-                dry_run.then(|| Verdict {
-                    exit: Exit::Done,
-                    text: match proof {
-                        Some(proof) => format!("Would hold and stop all members, bootstrap {}, and join the others. Proof then: {proof}.", proof.member()),
-                        None => "Would hold and stop all members, recover the positions that are not known, and bootstrap the furthest if that is proven.".into(),
-                    },
-                })
+            Recovery::UnderWay(what) => {
+                let limit = self.timeouts.stop.as_secs();
+                let text =
+                    format!("Failed: waited {limit} s, and this is still under way: {what}. Nothing was changed.");
+                return Some(Verdict { exit: Exit::Failed, text });
             }
+            Recovery::Begin(_) | Recovery::Refuse(_) => {}
+        }
+        self.progress.show(&table::of(views));
+        match self.proven(views, Fence::WouldHold) {
+            Err(no) => {
+                let way_out = if self.force.is_some() { String::new() } else { way_out(&self.cluster, views, &no) };
+                Some(Verdict::refused(format!("Refused: {no}. Nothing was changed{way_out}.")))
+            }
+            Ok(proof) => dry_run.then(|| {
+                let how = match proof.way() {
+                    Way::Promote => format!("promote {} in place", proof.member()),
+                    Way::Bootstrap => format!("stop what runs, bootstrap {}", proof.member()),
+                };
+                Verdict::done(format!("Would hold all members that are seen, {how}, and join the others. {proof}."))
+            }),
         }
     }
 
@@ -141,7 +229,7 @@ impl Errand {
         if verdict.exit != Exit::Done {
             self.progress.show(&table::of(&self.look()));
         }
-        let unreleased = held.release(&self.client, &self.config, &verdict);
+        let unreleased = held.release(&self.client, &verdict);
         if unreleased.is_empty() {
             return Ok(verdict);
         }
@@ -153,4 +241,9 @@ impl Errand {
         );
         Ok(Verdict { text, ..verdict })
     }
+}
+
+/// The members whose agents answer, in the order of the configuration.
+fn seen_members(views: &[MemberView]) -> Vec<Member> {
+    views.iter().filter(|v| v.seen().is_some()).map(|v| v.member.clone()).collect()
 }

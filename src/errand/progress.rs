@@ -10,22 +10,38 @@ use crate::log;
 /// How many steps a recovery has.
 pub(super) const STEPS: usize = 7;
 
+/// How it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    /// A bar that is written over.
+    Terminal,
+    /// A line each.
+    Lines,
+    /// A line each in the program's own log.
+    Log,
+}
+
 /// Tells a person and the log.
 pub(super) struct Progress {
     log: Option<File>,
     runs_on: String,
-    terminal: bool,
+    voice: Voice,
     step: usize,
     last: String,
 }
 
 impl Progress {
+    /// Tells the program's own log only, for a recovery that no person watches.
+    pub(super) fn in_log() -> Progress {
+        Progress { log: None, runs_on: String::new(), voice: Voice::Log, step: 0, last: String::new() }
+    }
+
     /// Begins to tell. A log that cannot be written is told, and stops nothing.
     pub(super) fn begin(log_dir: &Path, runs_on: &str) -> Progress {
         let path = log_dir.join("galera-bootstrap.log");
         let log = OpenOptions::new().create(true).append(true).mode(0o640).open(&path);
         let progress = Progress {
-            terminal: stdout().is_terminal(),
+            voice: if stdout().is_terminal() { Voice::Terminal } else { Voice::Lines },
             log: log.ok(),
             runs_on: runs_on.into(),
             step: 0,
@@ -49,25 +65,28 @@ impl Progress {
             return;
         }
         self.last = what.to_owned();
-        if self.terminal {
-            let done = "#".repeat(self.step);
-            let rest = ".".repeat(STEPS.saturating_sub(self.step));
-            // One line that is written over; cut so that an 80-column terminal does not wrap it.
-            let shown: String = what.chars().take(60).collect();
-            print!("\r\x1b[K[{done}{rest}] {shown}");
-            let _ = stdout().flush();
-        } else {
-            println!("[{}/{STEPS}] {what}", self.step);
+        match self.voice {
+            Voice::Terminal => {
+                let done = "#".repeat(self.step);
+                let rest = ".".repeat(STEPS.saturating_sub(self.step));
+                // One line that is written over; cut so that an 80-column terminal does not wrap it.
+                let shown: String = what.chars().take(60).collect();
+                print!("\r\x1b[K[{done}{rest}] {shown}");
+                let _ = stdout().flush();
+            }
+            Voice::Lines => println!("[{}/{STEPS}] {what}", self.step),
+            Voice::Log => log::info("recovery.step", &[("step", &self.step), ("what", &what)]),
         }
         self.note(what);
     }
 
     /// Shows a table, above the bar.
     pub(super) fn show(&self, table: &str) {
-        if self.terminal {
-            print!("\r\x1b[K");
+        match self.voice {
+            Voice::Terminal => println!("\r\x1b[K{table}"),
+            Voice::Lines => println!("{table}"),
+            Voice::Log => table.lines().for_each(|row| log::info("recovery.seen", &[("row", &row)])),
         }
-        println!("{table}");
         self.note(table);
     }
 

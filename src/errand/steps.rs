@@ -8,11 +8,10 @@ use super::hold::Held;
 use super::{Errand, Verdict, table};
 use crate::agent::api::{self, CheckAnswer, CheckBody, StartBody, StopBody};
 use crate::cli::Exit;
-use crate::cluster::bootstrap::Proof;
+use crate::cluster::bootstrap::{Fence, Proof, Way};
 use crate::cluster::observation::{MemberView, Observation, Phase};
 use crate::cluster::primary::{Primaries, primaries};
-use crate::cluster::recovery::{Recovery, first_look, once_held};
-use crate::cluster::standing::Standing;
+use crate::cluster::recovery::{Recovery, recovery};
 use crate::host::random::random_uuid;
 
 /// Pause between two looks.
@@ -27,135 +26,68 @@ impl Errand {
         // Between the first look and the hold a member may have come up by itself.
         let views = self.look();
         if let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) {
-            let text = format!(
-                "No action: {} became primary by itself meanwhile; the others join it.",
-                primary.members.join(", ")
-            );
-            return Ok(Verdict { exit: Exit::Done, text });
+            let members = primary.members.join(", ");
+            return Ok(Verdict::done(format!(
+                "No action: {members} became primary by itself meanwhile; the others join it."
+            )));
         }
-        self.progress.step(3, "stopping what runs, finding positions");
-        self.stop_all(held)?;
-
+        let not_proven = |no| Verdict::refused(format!("Refused: {no}. All data is as it was."));
+        match self.proven(&views, Fence::WouldHold) {
+            Err(no) => return Ok(not_proven(no)),
+            // Where a live member is promoted, nothing is stopped.
+            Ok(proof) if proof.way() == Way::Promote => {}
+            Ok(_) => {
+                self.progress.step(3, "stopping what runs, finding positions");
+                self.stop_all(held)?;
+            }
+        }
         let views = self.look();
         self.progress.show(&table::of(&views));
-        let proof = match once_held(&self.config.cluster, &views, held.order) {
+        let proof = match self.proven(&views, Fence::HeldBy(held.order)) {
             Ok(proof) => proof,
-            Err(no) => {
-                return Ok(Verdict {
-                    exit: Exit::Refused,
-                    text: format!("Refused: {no}. All data is as it was; mariadbd is down on all members."),
-                });
-            }
+            Err(no) => return Ok(not_proven(no)),
         };
-        self.progress.step(4, &format!("bootstrapping {}: {proof}", proof.member()));
-        self.bootstrap(held, &proof)?;
+        let what = match proof.way() {
+            Way::Bootstrap => "bootstrapping",
+            Way::Promote => "promoting in place",
+        };
+        self.progress.step(4, &format!("{what} {}: {proof}", proof.member()));
+        self.begin(held, &proof)?;
 
         self.progress.step(5, "joining the others");
         let unjoined = self.join_others(held, &views, proof.member())?;
 
         self.progress.step(6, "verifying");
-        let size = self.config.cluster.members.len() - unjoined.len();
+        let size = self.cluster.members.len() - unjoined.len();
         self.verify(size, &unjoined)?;
-
-        let position = proof.position().map(|p| p.to_string()).unwrap_or_default();
-        let notes: String = proof.notes().iter().map(|n| format!(" Note: {n}.")).collect();
         self.progress.step(7, "done");
-        if unjoined.is_empty() {
-            let text = format!(
-                "Recovered: {} was bootstrapped at {position}, and all {size} members are Synced in one primary component; a write was seen on each.{notes}",
-                proof.member()
-            );
-            return Ok(Verdict { exit: Exit::Done, text });
-        }
-        let reasons: Vec<String> = unjoined.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-        let text = format!(
-            "Recovered in part: {} was bootstrapped at {position}, and {size} members are Synced. Not joined: {}.{notes}",
-            proof.member(),
-            reasons.join("; ")
-        );
-        Ok(Verdict { exit: Exit::Failed, text })
+        Ok(recovered(&proof, size, &unjoined))
     }
 
     /// Stops every `mariadbd`, and waits until every member is held with its position found.
     fn stop_all(&mut self, held: &Held) -> Result<()> {
-        for member in self.members() {
+        for member in &held.members {
             self.client.tell(member, api::STOP, &StopBody { order: held.order })?;
         }
-        let limit = self.config.timeouts.stop;
+        let limit = self.timeouts.stop;
+        let is_held = |v: &&MemberView| held.members.iter().any(|m| m.name == v.member.name);
         self.wait(held, limit, "members to be down with their positions found", |views| {
-            let not_yet: Vec<String> = views.iter().filter(|v| !v.seen().is_some_and(at_rest)).map(doing).collect();
+            let held = views.iter().filter(is_held);
+            let not_yet: Vec<String> = held.filter(|v| !v.seen().is_some_and(at_rest)).map(doing).collect();
             if not_yet.is_empty() { Ok(Some(())) } else { Err(not_yet.join("; ")) }
         })
     }
 
-    fn bootstrap(&mut self, held: &Held, proof: &Proof) -> Result<()> {
-        let member =
-            self.config.cluster.member(proof.member()).context("the proof names a member that is not expected")?;
-        self.client.tell(member, api::START, &StartBody::bootstrap(held.order, proof))?;
+    fn begin(&mut self, held: &Held, proof: &Proof) -> Result<()> {
+        let member = self.cluster.member(proof.member()).context("the proof names a member that is not expected")?;
+        self.client.tell(member, api::START, &StartBody::begin(held.order, proof))?;
         let name = proof.member().to_owned();
-        self.wait(held, self.config.timeouts.start, &format!("{name} to be Synced"), |views| {
+        self.wait(held, self.timeouts.start, &format!("{name} to be Synced"), |views| {
             let Some(view) = views.iter().find(|v| v.member.name == name) else {
                 return Ok(None);
             };
             if synced(view) { Ok(Some(())) } else { Err(doing(view)) }
         })
-    }
-
-    /// Joins the others: those with data at once, for they can use IST; those without one after the
-    /// other, because each takes a full copy. Returns who did not join, and why.
-    fn join_others(&mut self, held: &Held, before: &[MemberView], bootstrapped: &str) -> Result<Vec<(String, String)>> {
-        let others = before.iter().filter(|v| v.member.name != bootstrapped);
-        let (placed, empty): (Vec<&MemberView>, Vec<&MemberView>) =
-            others.partition(|v| v.seen().is_some_and(|o| matches!(o.position, Standing::At { .. })));
-        let mut unjoined = Vec::new();
-        let groups = std::iter::once(placed).chain(empty.into_iter().map(|v| vec![v])).filter(|g| !g.is_empty());
-        for group in groups {
-            for view in &group {
-                self.client.tell(&view.member, api::START, &StartBody::join(held.order))?;
-            }
-            let names: Vec<String> = group.iter().map(|v| v.member.name.clone()).collect();
-            unjoined.extend(self.wait_joined(Some(held), &names)?);
-        }
-        Ok(unjoined)
-    }
-
-    /// Waits until each is Synced, refuses, or makes no progress any more. Returns who did not join, and why.
-    pub(super) fn wait_joined(&mut self, held: Option<&Held>, names: &[String]) -> Result<Vec<(String, String)>> {
-        let stall = self.config.timeouts.join_stall;
-        let mut last: Vec<Option<(u64, Instant)>> = vec![None; names.len()];
-        let (mut renewed, mut unjoined) = (Instant::now(), Vec::new());
-        loop {
-            let views = self.look();
-            let mut waiting = Vec::new();
-            unjoined.clear();
-            for (name, progress) in names.iter().zip(&mut last) {
-                let Some(view) = views.iter().find(|v| v.member.name == *name) else {
-                    continue;
-                };
-                let supervisor = view.seen().and_then(|o| o.supervisor.present());
-                let work = supervisor.and_then(|s| s.child.as_ref()).map(|c| c.work).unwrap_or_default();
-                if progress.is_none_or(|(before, _)| before != work) {
-                    *progress = Some((work, Instant::now()));
-                }
-                let stalled = progress.is_some_and(|(_, since)| since.elapsed() > stall);
-                match supervisor.and_then(|s| s.refused.clone()) {
-                    _ if synced(view) => {}
-                    Some(refused) => unjoined.push((name.clone(), refused)),
-                    None if stalled => {
-                        unjoined.push((name.clone(), format!("no progress for {} s: {}", stall.as_secs(), doing(view))))
-                    }
-                    None => waiting.push(doing(view)),
-                }
-            }
-            if waiting.is_empty() {
-                return Ok(unjoined);
-            }
-            self.progress.line(&format!("waiting for {}", waiting.join("; ")));
-            if let Some(held) = held {
-                self.renew_in_time(held, &mut renewed)?;
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
     }
 
     /// Size, one history, all Synced, and a write that every member shows.
@@ -167,11 +99,11 @@ impl Errand {
         if primary.history.is_none() {
             bail!("after the recovery the members do not agree on one history");
         }
-        if unjoined.is_empty() && !matches!(first_look(&self.config.cluster, &views), Recovery::Healthy(_)) {
+        if unjoined.is_empty() && !matches!(recovery(&self.cluster, &views), Recovery::Healthy(_)) {
             bail!("after the recovery {} of {size} members are Synced", primary.synced.len());
         }
         let token = random_uuid()?;
-        let member = |name: &String| self.config.cluster.member(name);
+        let member = |name: &String| self.cluster.member(name);
         let writer = primary.synced.first().and_then(member).context("no member is Synced")?;
         for (member, write) in
             std::iter::once((writer, true)).chain(primary.synced.iter().filter_map(member).map(|m| (m, false)))
@@ -209,13 +141,36 @@ impl Errand {
         }
     }
 
-    fn renew_in_time(&self, held: &Held, renewed: &mut Instant) -> Result<()> {
+    pub(super) fn renew_in_time(&self, held: &Held, renewed: &mut Instant) -> Result<()> {
         if renewed.elapsed() > RENEW_EVERY {
-            held.renew(&self.client, &self.members())?;
+            held.renew(&self.client)?;
             *renewed = Instant::now();
         }
         Ok(())
     }
+}
+
+/// The last sentence of a recovery that came about.
+fn recovered(proof: &Proof, size: usize, unjoined: &[(String, String)]) -> Verdict {
+    let position = proof.position().map(|p| p.to_string()).unwrap_or_default();
+    let notes: String = proof.notes().iter().map(|n| format!(" Note: {n}.")).collect();
+    let left_out: String = proof.left_out().iter().map(|l| format!(" Left out: {l}.")).collect();
+    let how = match proof.way() {
+        Way::Bootstrap => "was bootstrapped",
+        Way::Promote => "was promoted in place",
+    };
+    let begun = format!("{} {how} at {position}", proof.member());
+    if unjoined.is_empty() {
+        return Verdict::done(format!(
+            "Recovered: {begun}, and all {size} members are Synced in one primary component; a write was seen on each.{notes}{left_out}"
+        ));
+    }
+    let reasons: Vec<String> = unjoined.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let text = format!(
+        "Recovered in part: {begun}, and {size} members are Synced. Not joined: {}.{notes}{left_out}",
+        reasons.join("; ")
+    );
+    Verdict { exit: Exit::Failed, text }
 }
 
 /// Whether the member is down and held, and its position was looked for.
@@ -223,12 +178,12 @@ fn at_rest(seen: &Observation) -> bool {
     seen.process.is_none() && seen.supervisor.present().is_some_and(|s| s.phase == Phase::Held)
 }
 
-fn synced(view: &MemberView) -> bool {
+pub(super) fn synced(view: &MemberView) -> bool {
     view.seen().is_some_and(|o| o.wsrep.as_ref().is_some_and(|w| w.is_synced()))
 }
 
 /// What a member is doing, with its name.
-fn doing(view: &MemberView) -> String {
+pub(super) fn doing(view: &MemberView) -> String {
     let what = match view.seen() {
         None => view.why_unseen().unwrap_or_default(),
         Some(seen) => match (&seen.wsrep, seen.supervisor.present()) {

@@ -10,6 +10,7 @@ use super::files::{read_if_there, rename_durably, write_atomically};
 use crate::cluster::observation::{Disk, File};
 use crate::galera::grastate::{self, Grastate};
 use crate::galera::gvwstate::{self, SavedView};
+use crate::galera::position::Position;
 use crate::galera::recovery::{CACHE_FILE_NAME, cache_history};
 
 /// Databases that an initialised server has by itself.
@@ -106,6 +107,25 @@ impl DataDir {
         write_atomically(&self.path.join(gvwstate::FILE_NAME), view, 0o640)
     }
 
+    /// Where `grastate.dat` knows no history and a person decided to go on from here all the same: keeps the
+    /// file aside, and writes one that says the history, so that Galera takes the start position for it.
+    pub fn confirm_history(&self, position: Position, keep_in: &Path) -> Result<()> {
+        let path = self.path.join(grastate::FILE_NAME);
+        if let File::Present(state) = self.look().grastate
+            && state.uuid == position.history()
+        {
+            return Ok(());
+        }
+        let before = match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            other => other.with_context(|| format!("read {}", path.display()))?,
+        };
+        write_atomically(&keep_in.join("grastate.dat.aside"), &before, 0o640)?;
+        let confirmed =
+            Grastate { version: "2.1".into(), uuid: position.history(), seqno: -1, safe_to_bootstrap: false };
+        write_atomically(&path, confirmed.render().as_bytes(), 0o640)
+    }
+
     /// Marks the node as safe to bootstrap, without which Galera refuses `--wsrep-new-cluster`. Only a
     /// well-formed `grastate.dat` of a known history is changed.
     pub fn allow_bootstrap(&self) -> Result<()> {
@@ -136,6 +156,7 @@ fn parsed<T>(text: Option<String>, parse: impl FnOnce(&str) -> Result<T, String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::galera::uuid::Uuid;
 
     fn dir() -> (tempfile::TempDir, DataDir) {
         let temp = tempfile::tempdir().unwrap();
@@ -172,6 +193,28 @@ mod tests {
     }
 
     #[test]
+    fn a_history_is_confirmed_and_what_was_there_is_kept() {
+        let (temp, dir) = dir();
+        let keep = tempfile::tempdir().unwrap();
+        let path = temp.path().join("grastate.dat");
+        let position: Position = "746e46f3-8f76-11e7-9c1c-a220eabab4ba:9".parse().unwrap();
+        for before in [
+            "",
+            "garbage",
+            &Grastate { version: "2.1".into(), uuid: Uuid::NIL, seqno: -1, safe_to_bootstrap: true }.render(),
+        ] {
+            fs::write(&path, before).unwrap();
+            dir.confirm_history(position, keep.path()).unwrap();
+            assert_eq!(fs::read_to_string(keep.path().join("grastate.dat.aside")).unwrap(), before);
+            let state = dir.look().grastate.present().cloned().unwrap();
+            assert_eq!((state.uuid, state.seqno, state.safe_to_bootstrap), (position.history(), -1, false));
+        }
+        fs::remove_file(&path).unwrap();
+        dir.confirm_history(position, keep.path()).unwrap();
+        dir.allow_bootstrap().unwrap();
+    }
+
+    #[test]
     fn only_a_known_history_is_allowed_to_bootstrap() {
         let (temp, dir) = dir();
         let path = temp.path().join("grastate.dat");
@@ -180,7 +223,7 @@ mod tests {
         assert!(dir.allow_bootstrap().is_err());
         let state = |uuid: u128| Grastate {
             version: "2.1".into(),
-            uuid: crate::galera::uuid::Uuid::from_u128(uuid),
+            uuid: Uuid::from_u128(uuid),
             seqno: -1,
             safe_to_bootstrap: false,
         };

@@ -12,9 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::hold::{Hold, OrderedStart, Outcome};
+use crate::cluster::hold::{Begin, Hold, OrderedStart, Outcome};
 use crate::cluster::observation::Supervisor;
-use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// The longest request or reply, in bytes.
@@ -43,10 +42,8 @@ pub enum Request {
         order: Uuid,
         /// How.
         mode: OrderedStart,
-        /// For a bootstrap: where this member must stand, as the proof says.
-        expect: Option<Position>,
-        /// For a bootstrap: the proof in words, for the lineage.
-        proof: Option<String>,
+        /// For a new incarnation: from where, and why that is allowed.
+        begin: Option<Begin>,
     },
     /// Stop `mariadbd`, and stay held by this order.
     Stop {

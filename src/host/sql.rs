@@ -47,6 +47,11 @@ fn status(connection: &mut Conn) -> mysql::Result<Option<Wsrep>> {
     Ok(Wsrep::from_rows(&rows, read_only.is_some_and(|(_, value)| value == "ON")))
 }
 
+/// Makes the component that this server is in primary. Galera ignores it where it is primary already.
+pub fn promote(socket: &Path, user: &str) -> mysql::Result<()> {
+    connect(socket, user)?.query_drop("SET GLOBAL wsrep_provider_options='pc.bootstrap=YES'")
+}
+
 fn met(error: &mysql::Error) -> Sql {
     let io = |kind: ErrorKind, why: String| match kind {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Sql::TimedOut,

@@ -11,10 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{read_if_there, remove_durably, write_atomically};
 use crate::cluster::hold::{Hold, Outcome};
-use crate::cluster::lineage::Lineage;
-use crate::cluster::observation::{Joining, Memory, ProcessMark};
-use crate::galera::position::Position;
-use crate::galera::uuid::Uuid;
+use crate::cluster::observation::Memory;
 
 /// The version of the files' format.
 const VERSION: u32 = 1;
@@ -30,18 +27,6 @@ pub struct Store {
 struct Versioned<T> {
     version: u32,
     content: T,
-}
-
-/// The memory's file; [`Memory`] without the finding that it is damaged.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemoryFile {
-    lineage: Lineage,
-    incarnation: Option<Uuid>,
-    last_position: Option<Position>,
-    joining: Option<Joining>,
-    founding: bool,
-    bootstrapped: Option<ProcessMark>,
 }
 
 /// A hold as it lies on disk, with the moment to count from.
@@ -66,17 +51,8 @@ impl Store {
 
     /// What this member remembers.
     pub fn memory(&self) -> Memory {
-        match self.read::<MemoryFile>("memory.json") {
-            Ok(None) => Memory::default(),
-            Ok(Some(file)) => Memory {
-                lineage: file.lineage,
-                incarnation: file.incarnation,
-                last_position: file.last_position,
-                joining: file.joining,
-                founding: file.founding,
-                bootstrapped: file.bootstrapped,
-                damaged: None,
-            },
+        match self.read::<Memory>("memory.json") {
+            Ok(memory) => memory.unwrap_or_default(),
             Err(e) => Memory { damaged: Some(format!("{e:#}")), ..Memory::default() },
         }
     }
@@ -87,18 +63,7 @@ impl Store {
         if let Some(damage) = &memory.damaged {
             anyhow::bail!("what this member remembers is damaged and is not written over: {damage}");
         }
-        let memory = memory.clone();
-        self.write(
-            "memory.json",
-            MemoryFile {
-                lineage: memory.lineage,
-                incarnation: memory.incarnation,
-                last_position: memory.last_position,
-                joining: memory.joining,
-                founding: memory.founding,
-                bootstrapped: memory.bootstrapped,
-            },
-        )
+        self.write("memory.json", memory)
     }
 
     /// The hold that was granted, with the seconds that are left at `now` (seconds since the epoch);
@@ -186,7 +151,7 @@ mod tests {
     fn a_hold_ends_by_itself_also_when_the_clock_jumps() {
         let (_temp, store) = store();
         let hold = Hold {
-            order: Uuid::from_u128(1),
+            order: crate::galera::uuid::Uuid::from_u128(1),
             owner: "o".into(),
             reason: "r".into(),
             seconds: 60,

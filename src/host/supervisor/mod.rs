@@ -15,6 +15,7 @@
 //! ```
 
 mod child;
+mod leading;
 mod orders;
 mod running;
 mod waiting;
@@ -29,6 +30,7 @@ use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 
 use self::child::{ChildHandle, Ended};
+use self::leading::Leading;
 use self::running::Running;
 use super::datadir::DataDir;
 use super::journal::Journal;
@@ -41,6 +43,7 @@ use crate::cluster::member::Member;
 use crate::cluster::observation::{Child, MemberView, Observation, Phase, Sql, StartMode, Supervisor, SupervisorSight};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::config::MemberConfig;
+use crate::errand::Verdict;
 use crate::galera::wsrep::Wsrep;
 use crate::log;
 
@@ -67,6 +70,8 @@ enum Event {
     Settled(Result<running::Settled>),
     /// `mariadbd` is gone.
     Ended(Ended),
+    /// A recovery of the cluster that this member led is over.
+    RecoveryEnded(Result<Verdict>),
 }
 
 /// What the supervisor is doing, with what belongs to it.
@@ -118,6 +123,8 @@ pub struct Supervising {
     since: Instant,
     standing: Standing,
     hold: Option<(Hold, Instant)>,
+    /// A recovery of the cluster that this member leads.
+    leading: Leading,
     asked_to_stop: Arc<AtomicBool>,
     events: Sender<Event>,
 }
@@ -166,6 +173,7 @@ impl Supervising {
             since: Instant::now(),
             standing: Standing::unknown(Unknown::NotLookedYet, "galera-start has just begun"),
             hold: hold.map(|h| (h, Instant::now())),
+            leading: Leading::default(),
             asked_to_stop: Arc::default(),
             config: Arc::new(config),
             store,
@@ -245,6 +253,10 @@ impl Supervising {
                 Ok(None)
             }
             Event::Ended(ended) => self.ended(&ended),
+            Event::RecoveryEnded(result) => {
+                self.recovery_ended(result);
+                Ok(None)
+            }
         }
     }
 
@@ -334,18 +346,20 @@ impl Supervising {
                 seconds: child.age().as_secs(),
                 work: super::processes::work_done_below(child.pid()),
             }),
+            view_seconds: match &self.stage {
+                Stage::Running(running) => running.view_seconds(),
+                _ => None,
+            },
         }
     }
 
     /// What this member's agent would report of a stopped member.
     fn own_observation(&self) -> Observation {
-        let closed = Sql::Closed { why: "mariadbd is down".into() };
-        super::observe::at_hand(
-            &self.config,
-            &self.me,
-            SupervisorSight::Present(Box::new(self.published())),
-            (closed, None),
-        )
+        self.observation_with((Sql::Closed { why: "mariadbd is down".into() }, None))
+    }
+
+    fn observation_with(&self, sql: (Sql, Option<Wsrep>)) -> Observation {
+        super::observe::at_hand(&self.config, &self.me, SupervisorSight::Present(Box::new(self.published())), sql)
     }
 
     fn stands(&mut self, standing: Standing) {

@@ -6,9 +6,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Stage, StopReason, Supervising, seconds_since_epoch};
-use crate::cluster::hold::{self, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
+use crate::cluster::hold::{self, Begin, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
 use crate::cluster::observation::Phase;
-use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 use crate::host::socket::{Reply, Request};
 use crate::log;
@@ -20,7 +19,7 @@ impl Supervising {
             Request::Leave { .. } => return Reply::refused("galera-start is ending already"),
             Request::Hold(asked) => self.hold_for(asked),
             Request::Release { order, outcome } => self.release(order, outcome),
-            Request::Start { order, mode, expect, proof } => self.start_by_order(order, mode, expect, proof),
+            Request::Start { order, mode, begin } => self.start_by_order(order, mode, begin),
             Request::Stop { order } => self.stop_by_order(order),
         };
         done.unwrap_or_else(|e| {
@@ -97,47 +96,42 @@ impl Supervising {
         }
     }
 
-    fn start_by_order(
-        &mut self,
-        order: Uuid,
-        mode: OrderedStart,
-        expect: Option<Position>,
-        proof: Option<String>,
-    ) -> Result<Reply> {
+    fn start_by_order(&mut self, order: Uuid, mode: OrderedStart, begin: Option<Begin>) -> Result<Reply> {
         let consumed = match hold::consume(self.current_hold().as_ref(), order, mode) {
             Ok(consumed) => consumed,
             Err(refusal) => return Ok(Reply::refused(refusal)),
         };
-        match self.phase() {
-            Phase::Serving | Phase::Starting if mode == OrderedStart::Join => {
+        match (mode, self.phase()) {
+            (OrderedStart::Join, Phase::Serving | Phase::Starting) => {
                 return Ok(Reply::under_way("mariadbd runs already"));
             }
-            Phase::Held | Phase::Waiting => {}
+            (OrderedStart::Join | OrderedStart::Bootstrap, Phase::Held | Phase::Waiting) => {}
+            (OrderedStart::Promote, Phase::Serving) => {}
             _ => return Ok(Reply::refused(format!("not now: {}", self.detail()))),
         }
         log::info("order.start", &[("order", &order), ("mode", &format!("{mode:?}")), ("owner", &consumed.owner)]);
-        match mode {
-            OrderedStart::Join => {
-                self.keep_hold(consumed)?;
-                self.wait("ordered to join; asking the peers");
-                Ok(Reply::under_way("joining"))
-            }
-            OrderedStart::Bootstrap => {
-                let (Some(expect), Some(proof)) = (expect, proof) else {
-                    return Ok(Reply::refused("a bootstrap needs `expect`, where this member must stand, and `proof`"));
-                };
-                if self.standing.position() != Some(expect) {
-                    return Ok(Reply::refused(format!(
-                        "the order expects {expect}, and this member stands at {}",
-                        self.standing
-                    )));
-                }
-                // On disk before anything starts: no retry and no restart may do it again.
-                self.keep_hold(consumed)?;
-                self.bootstrap_by_order(expect, &proof)?;
-                Ok(Reply::under_way("bootstrapping"))
-            }
+        if mode == OrderedStart::Join {
+            self.keep_hold(consumed)?;
+            self.wait("ordered to join; asking the peers");
+            return Ok(Reply::under_way("joining"));
         }
+        let Some(begin) = begin else {
+            return Ok(Reply::refused("a new incarnation needs `begin`: where this member must stand, and the proof"));
+        };
+        let standing = self.standing_now();
+        let stands = if begin.forced { standing.at_most() } else { standing.position() };
+        if stands != Some(begin.expect) {
+            let expect = begin.expect;
+            return Ok(Reply::refused(format!("the order expects {expect}, and this member stands at {standing}")));
+        }
+        // On disk before anything starts: no retry and no restart may do it again.
+        self.keep_hold(consumed)?;
+        if mode == OrderedStart::Promote {
+            self.promote_by_order(&begin)?;
+            return Ok(Reply::under_way("promoting"));
+        }
+        self.bootstrap_by_order(&begin)?;
+        Ok(Reply::under_way("bootstrapping"))
     }
 }
 

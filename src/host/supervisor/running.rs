@@ -10,9 +10,12 @@ use serde_json::json;
 use super::{ChildHandle, Ended, Event, Stage, StopReason, Stopping, Supervising};
 use crate::agent::client::Client;
 use crate::cli::Exit;
+use crate::cluster::hold::Begin;
 use crate::cluster::lineage::{Incarnation, Lineage};
-use crate::cluster::observation::{Sql, StartMode};
+use crate::cluster::observation::{File, MemberView, Sql, StartMode};
 use crate::cluster::primary::{Primaries, primaries};
+use crate::cluster::standing::{Provenance, Standing, Unknown};
+use crate::cluster::start::{ByItself, without_primary};
 use crate::config::{self, SeedConfig};
 use crate::galera::log_lines::{in_primary_component, must_restart};
 use crate::galera::position::Position;
@@ -47,6 +50,12 @@ pub(super) struct Running {
     /// When it was last asked whether this life leads anywhere.
     doubted: Instant,
     last: Option<Wsrep>,
+    /// When what Galera shows of its view last changed.
+    view_since: Instant,
+    /// Without quorum: when the others are asked next what can be done about it; none while they are asked.
+    ask_next: Option<Instant>,
+    /// Why nothing is done about it yet.
+    without_quorum: Option<String>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     settled_in: Option<(Option<u64>, Instant)>,
     settling: bool,
@@ -65,6 +74,11 @@ pub(super) struct Settled {
 }
 
 impl Running {
+    /// For how long Galera's view has been the same, where SQL is open.
+    pub(super) fn view_seconds(&self) -> Option<u64> {
+        self.last.as_ref().map(|_| self.view_since.elapsed().as_secs())
+    }
+
     pub(super) fn new(child: ChildHandle, mode: StartMode, log_since: u64) -> Running {
         let sql_was_open = false;
         Running {
@@ -76,6 +90,9 @@ impl Running {
             next_probe: Instant::now(),
             doubted: Instant::now(),
             last: None,
+            view_since: Instant::now(),
+            ask_next: Some(Instant::now()),
+            without_quorum: None,
             settled_in: None,
             settling: false,
             disconnected: None,
@@ -89,11 +106,11 @@ impl Running {
             (Some(wsrep), _) if wsrep.is_synced() => {
                 format!("Synced, in a primary component of {}", wsrep.cluster_size)
             }
-            (Some(wsrep), _) => format!(
-                "{}: {}",
-                wsrep.local_state_comment,
-                if wsrep.is_primary() { "in a primary component" } else { "no quorum" }
-            ),
+            (Some(wsrep), _) if wsrep.is_primary() => format!("{}: in a primary component", wsrep.local_state_comment),
+            (Some(wsrep), _) => {
+                let more = self.without_quorum.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("{}: no quorum{more}", wsrep.local_state_comment)
+            }
             (None, _) if self.sql_was_open => "mariadbd runs, and does not answer at the moment".into(),
             (None, StartMode::Join) => "mariadbd was started to join, and has not opened SQL yet".into(),
             (None, StartMode::Bootstrap) => {
@@ -121,6 +138,14 @@ impl Supervising {
                 let _ = events.send(Event::Probed(met, wsrep.map(Box::new)));
             });
         }
+        let due = running.ask_next.is_some_and(|at| Instant::now() >= at);
+        if due && running.last.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary) {
+            running.ask_next = None;
+            self.ask_others();
+        }
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
         if running.doubted.elapsed() > DOUBT_EVERY {
             running.doubted = Instant::now();
             if let Some(why) = self.leads_nowhere() {
@@ -176,6 +201,8 @@ impl Supervising {
             let pairs: [(&str, &dyn std::fmt::Display); 3] =
                 [("state", &now.local_state_comment), ("primary", &now.is_primary()), ("size", &now.cluster_size)];
             log::info("view.changed", &pairs);
+            running.view_since = Instant::now();
+            running.without_quorum = None;
             // K15: what the cluster looked like, when, kept on disk.
             self.journal.record("view.changed", json!({ "state": now.local_state_comment, "primary": now.is_primary(), "size": now.cluster_size, "conf_id": now.cluster_conf_id, "members": now.incoming_addresses }));
         }
@@ -184,8 +211,15 @@ impl Supervising {
             w.cluster_status == ClusterStatus::Disconnected && w.local_state != LocalState::Inconsistent
         });
         running.disconnected = lost.then(|| running.disconnected.unwrap_or_else(Instant::now));
+        let changed = shown(&running.last) != shown(&wsrep);
         running.last.clone_from(&wsrep);
         let Some(wsrep) = wsrep else { return };
+        if changed && let Err(e) = self.remember_view(&wsrep) {
+            log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+        }
+        let Stage::Running(running) = &mut self.stage else {
+            return;
+        };
         if wsrep.is_synced() {
             let conf_id = wsrep.cluster_conf_id;
             let settled = running.settled_in.is_some_and(|(view, at)| view == conf_id && at.elapsed() < SETTLE_EVERY);
@@ -196,6 +230,73 @@ impl Supervising {
             }
         }
         self.remember(&wsrep);
+    }
+
+    /// Keeps which primary view this member is in, and what Galera itself forgets.
+    fn remember_view(&self, wsrep: &Wsrep) -> Result<()> {
+        if wsrep.local_state == LocalState::Inconsistent {
+            return self.keep(|memory| memory.voted_out = true);
+        }
+        match self.datadir.look().saved_view {
+            File::Present(view) if wsrep.is_primary() => self.keep(|memory| {
+                memory.last_view = Some(view);
+                memory.left = false;
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The others were asked while this member lives without quorum.
+    pub(super) fn peers_answered_without_quorum(&mut self, views: &[MemberView]) -> Result<()> {
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        running.ask_next = Some(Instant::now() + DOUBT_EVERY);
+        let Some(wsrep) = running.last.clone().filter(|w| w.cluster_status == ClusterStatus::NonPrimary) else {
+            return Ok(());
+        };
+        if self.holding() || self.stop_asked() {
+            return Ok(());
+        }
+        let own = self.observation_with((Sql::Open { milliseconds: 0 }, Some(wsrep)));
+        match without_primary(&self.config.cluster, self.config.auto_recovery, &self.me, &own, views) {
+            ByItself::Begin(proof) => self.recover_cluster(&proof),
+            ByItself::Wait(why) => {
+                if let Stage::Running(running) = &mut self.stage
+                    && running.without_quorum.as_ref() != Some(&why)
+                {
+                    log::info("quorum.lost", &[("decision", &why)]);
+                    running.without_quorum = Some(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where this member stands at this moment.
+    pub(super) fn standing_now(&self) -> Standing {
+        match &self.stage {
+            Stage::Running(running) => match running.last.as_ref().and_then(Wsrep::position) {
+                Some(position) => Standing::At { position, from: Provenance::LiveSql },
+                None => Standing::unknown(Unknown::NoPosition, "the server tells no position"),
+            },
+            _ => self.standing.clone(),
+        }
+    }
+
+    /// Makes this live member and its component primary, by an order that was checked.
+    pub(super) fn promote_by_order(&mut self, begin: &Begin) -> Result<()> {
+        let live = matches!(&self.stage, Stage::Running(running) if running.last.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary));
+        if !live {
+            bail!("this member does not live without quorum (any more)");
+        }
+        self.record_incarnation(begin)?;
+        let config = Arc::clone(&self.config);
+        std::thread::spawn(move || match sql::promote(&config.mariadb.socket, &config.mariadb.admin_user) {
+            Ok(()) => log::info("promoted", &[]),
+            Err(e) => log::error("promote.failed", &[("why", &e)]),
+        });
+        Ok(())
     }
 
     /// Keeps the last position, now and then: the lower bound that nothing may fall behind.
@@ -283,7 +384,9 @@ impl Supervising {
             memory.last_position = Some(position);
             memory.joining = None;
             memory.founding = false;
+            memory.voted_out = false;
         })?;
+        self.remember_view(&wsrep)?;
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
@@ -329,12 +432,19 @@ impl Supervising {
         let Stage::Running(running) = &self.stage else {
             return Ok(());
         };
-        let (child, mode, primary) =
-            (running.child.clone(), running.mode, running.last.as_ref().is_some_and(Wsrep::is_primary));
+        let (child, mode) = (running.child.clone(), running.mode);
         let heard = running.sql_was_open;
+        let status = running.last.as_ref().map(|w| w.cluster_status);
         // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
         // for this member for ever; a member of the primary component leaves it for good.
-        let view = if heard && !primary && why != StopReason::GivenUp { self.datadir.copy_view()? } else { None };
+        let view = match status {
+            Some(ClusterStatus::NonPrimary) if heard && why != StopReason::GivenUp => self.datadir.copy_view()?,
+            Some(ClusterStatus::Primary) | None if heard => {
+                self.keep(|memory| memory.left = true)?;
+                None
+            }
+            _ => None,
+        };
         let signal = if heard { Signal::SIGTERM } else { Signal::SIGKILL };
         log::info("mariadbd.stopping", &[("signal", &signal), ("why", &reason)]);
         self.journal.record("mariadbd.stopping", json!({ "signal": signal.as_str(), "why": reason }));
@@ -414,7 +524,11 @@ impl Supervising {
         match stopping.why {
             StopReason::Leave => Ok(Some(Exit::Done)),
             StopReason::GivenUp => {
-                self.datadir.set_view_aside(self.store.dir())?;
+                // It was tried with the view, and led nowhere. A process that was adopted may have had
+                // company that did not fit; with the view it is tried once more.
+                if stopping.mode == StartMode::RestoreView {
+                    self.set_view_aside()?;
+                }
                 self.recover();
                 Ok(None)
             }
@@ -441,5 +555,6 @@ fn first_incarnation(founding: &bool, position: Position, wsrep: &Wsrep, me: &st
         by: me.to_owned(),
         at: log::now(),
         proof,
+        left_out: Vec::new(),
     })
 }

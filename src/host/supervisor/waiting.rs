@@ -9,9 +9,10 @@ use serde_json::json;
 use super::running::Running;
 use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
 use crate::agent::client::Client;
-use crate::cluster::lineage::Incarnation;
-use crate::cluster::observation::{Joining, MemberView, Memory, Process, StartMode};
-use crate::cluster::standing::{AtRest, Standing, Unknown, after_recovery, at_rest};
+use crate::cluster::hold::Begin;
+use crate::cluster::lineage::{Incarnation, Lineage};
+use crate::cluster::observation::{File, Joining, MemberView, Memory, Process, StartMode};
+use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, decide};
 use crate::galera::position::Position;
 use crate::host::processes::Handle;
@@ -37,7 +38,7 @@ impl Supervising {
     fn record_bootstrap_by_others(&self, seen: &Process) -> Result<()> {
         let memory = self.store.memory();
         let Some(at) = seen.start_position.or(memory.last_position) else { return Ok(()) };
-        let incarnation = self.incarnation(at, "begun by hand, found running with --wsrep-new-cluster")?;
+        let incarnation = self.incarnation(at, "begun by hand, found running with --wsrep-new-cluster", &[])?;
         log::warn("bootstrap.by_hand", &[("pid", &seen.pid), ("began_at", &at)]);
         self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
         self.keep(|memory| {
@@ -47,7 +48,7 @@ impl Supervising {
         })
     }
 
-    fn incarnation(&self, at: Position, proof: &str) -> Result<Incarnation> {
+    fn incarnation(&self, at: Position, proof: &str, left_out: &[String]) -> Result<Incarnation> {
         Ok(Incarnation {
             number: self.store.memory().lineage.next_number(),
             id: random_uuid()?,
@@ -56,6 +57,7 @@ impl Supervising {
             by: self.me.name.clone(),
             at: log::now(),
             proof: proof.to_owned(),
+            left_out: left_out.to_vec(),
         })
     }
 
@@ -82,7 +84,7 @@ impl Supervising {
             let standing = match at_rest(&disk, &memory) {
                 AtRest::Stands(standing) => standing,
                 AtRest::MustRecover => match mariadbd::recover(&config, &stop) {
-                    Ok(recovered) => after_recovery(&disk, &recovered),
+                    Ok(recovered) => after_recovery(&disk, &recovered, &memory),
                     Err(e) => Standing::unknown(Unknown::Failed, format!("{e:#}")),
                 },
             };
@@ -91,6 +93,13 @@ impl Supervising {
     }
 
     pub(super) fn recovered(&mut self, standing: Standing) {
+        let clean_stop = matches!(standing, Standing::At { from: Provenance::CleanStop, .. });
+        if clean_stop && self.datadir.look().saved_view == File::Absent {
+            // Somebody stopped `mariadbd` gracefully behind our back; the others may have gone on.
+            if let Err(e) = self.keep(|memory| memory.left = memory.last_view.is_some()) {
+                log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+            }
+        }
         self.stands(standing);
         log::info("position.found", &[("standing", &self.standing)]);
         self.journal.record("position.found", json!({ "standing": self.standing }));
@@ -104,14 +113,22 @@ impl Supervising {
     pub(super) fn ask_peers(&mut self) {
         if let Stage::Waiting { asking, .. } = &mut self.stage {
             *asking = true;
-            let (config, events) = (Arc::clone(&self.config), self.events.clone());
-            std::thread::spawn(move || {
-                let _ = events.send(Event::Peers(Client::ask_others(&config)));
-            });
+            self.ask_others();
         }
     }
 
+    /// Asks the agents of all others; what they say comes as an event.
+    pub(super) fn ask_others(&self) {
+        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        std::thread::spawn(move || {
+            let _ = events.send(Event::Peers(Client::ask_others(&config)));
+        });
+    }
+
     pub(super) fn peers_answered(&mut self, views: &[MemberView]) -> Result<()> {
+        if let Stage::Running(_) = &self.stage {
+            return self.peers_answered_without_quorum(views);
+        }
         let Stage::Waiting { asking, next, .. } = &mut self.stage else {
             // The answer came late; whatever goes on now was decided without it.
             return Ok(());
@@ -120,7 +137,8 @@ impl Supervising {
         if self.holding() || self.stop_asked() {
             return Ok(());
         }
-        let decision = decide(&self.me, &self.own_observation(), views);
+        let auto = self.config.auto_recovery;
+        let decision = decide(&self.config.cluster, auto, &self.me, &self.own_observation(), views);
         self.tell(&decision.to_string());
         if let Stage::Waiting { refused, .. } = &mut self.stage {
             *refused = match &decision {
@@ -131,10 +149,14 @@ impl Supervising {
         match decision {
             Start::Wait(_) | Start::Refuse(_) => Ok(()),
             // Under an order only what it asked for: its join. A bootstrap by order comes another way.
-            Start::Bootstrap(_) | Start::Restore { .. } if self.hold.is_some() => Ok(()),
-            Start::Join { .. } => self.join(&decision),
+            Start::Found(_) | Start::Recover(_) | Start::Restore { .. } if self.hold.is_some() => Ok(()),
+            Start::Join { lineage, .. } => self.join(&lineage),
             Start::Restore { .. } => self.begin(StartMode::RestoreView, self.standing.position()),
-            Start::Bootstrap(proof) => {
+            Start::Recover(proof) => {
+                self.recover_cluster(&proof);
+                Ok(())
+            }
+            Start::Found(proof) => {
                 self.keep(|memory| memory.founding = true)?;
                 self.journal.record("bootstrap.begun", json!({ "proof": proof.to_string() }));
                 // Normally none; where a first bootstrap broke off, what it wrote is kept and gone on from.
@@ -158,34 +180,54 @@ impl Supervising {
         }
     }
 
-    fn join(&mut self, decision: &Start) -> Result<()> {
-        let incarnation = decision.joined_incarnation();
+    fn join(&mut self, lineage: &Lineage) -> Result<()> {
+        let incarnation = lineage.newest().map(|i| i.id);
         let from = self.standing.position();
-        // Before the start: from now on the data may be replaced, and this says that it was judged.
+        // Before the start: from now on the data may be replaced, and this says that it was judged. The
+        // lineage comes with it, for whoever has transactions of an incarnation must know how it began.
         self.keep(|memory| {
             let from = memory.joining.take().map_or(from, |earlier| from.or(earlier.from));
             memory.joining = Some(Joining { from, incarnation });
+            memory.lineage = memory.lineage.longer(lineage).clone();
         })?;
         self.begin(StartMode::Join, from)
     }
 
-    /// Begins a new incarnation at a known position, by an order that was checked.
-    pub(super) fn bootstrap_by_order(&mut self, at: Position, proof: &str) -> Result<()> {
+    /// Begins a new incarnation from where this member stands, by an order that was checked.
+    pub(super) fn bootstrap_by_order(&mut self, begin: &Begin) -> Result<()> {
+        if begin.forced {
+            self.datadir.confirm_history(begin.expect, self.store.dir())?;
+        }
         self.datadir.allow_bootstrap()?;
-        let incarnation = self.incarnation(at, proof)?;
+        self.record_incarnation(begin)?;
+        self.begin(StartMode::Bootstrap, Some(begin.expect))
+    }
+
+    /// Remembers the incarnation that begins now, on disk before it does.
+    pub(super) fn record_incarnation(&mut self, begin: &Begin) -> Result<()> {
+        let incarnation = self.incarnation(begin.expect, &begin.proof, &begin.left_out)?;
         self.journal.record("bootstrap.begun", json!({ "incarnation": incarnation }));
         self.keep(|memory| {
             memory.incarnation = Some(incarnation.id);
             memory.lineage = memory.lineage.with(incarnation);
-            memory.last_position = Some(at);
-        })?;
-        self.begin(StartMode::Bootstrap, Some(at))
+            memory.last_position = Some(begin.expect);
+            memory.joining = None;
+            memory.voted_out = false;
+        })
+    }
+
+    /// Moves the saved view out of Galera's sight, so that it does not wait for members that never come
+    /// (K17). We remember it.
+    pub(super) fn set_view_aside(&self) -> Result<()> {
+        if let File::Present(view) = self.datadir.look().saved_view {
+            self.keep(|memory| memory.last_view = Some(view))?;
+        }
+        self.datadir.set_view_aside(self.store.dir())
     }
 
     fn begin(&mut self, mode: StartMode, position: Option<Position>) -> Result<()> {
         if mode != StartMode::RestoreView {
-            // A stale view must not make Galera wait for members that never come (K17).
-            self.datadir.set_view_aside(self.store.dir())?;
+            self.set_view_aside()?;
         }
         let log_since = mariadbd::error_log_length(&self.config);
         let child = mariadbd::start(&self.config, position, mode == StartMode::Bootstrap)?;

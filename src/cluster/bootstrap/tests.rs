@@ -1,0 +1,415 @@
+use super::*;
+use crate::cluster::observation::{File, MemberView, Memory, Observation, Phase, PortAnswer};
+use crate::cluster::situation::*;
+use crate::cluster::standing::Unknown;
+use crate::galera::wsrep::{ClusterStatus, LocalState};
+
+fn word(result: &Result<Proof, NoProof>) -> String {
+    match result {
+        Ok(proof) => {
+            let way = if proof.way() == Way::Promote { ", promoted" } else { "" };
+            format!("{:?} {}{way}", proof.rule(), proof.member())
+        }
+        Err(no) => format!("{no:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn held_by_order(views: &[MemberView]) -> Result<Proof, NoProof> {
+    proof(&Evidence::of(&cluster(3), views, Fence::HeldBy(ORDER)))
+}
+
+fn unfenced(views: &[MemberView]) -> Result<Proof, NoProof> {
+    proof(&Evidence::of(&cluster(3), views, Fence::WouldHold))
+}
+
+fn with(mut views: Vec<MemberView>, n: usize, view: MemberView) -> Vec<MemberView> {
+    views[n] = view;
+    views
+}
+
+/// A live member without quorum, in a component of these.
+fn alive(n: u32, seqno: u64, members: &[u32]) -> Observation {
+    primary(n, seqno, members).state(ClusterStatus::NonPrimary, LocalState::Initialized).phase(Phase::Serving)
+}
+
+fn bounded(n: u32, seqno: u64) -> Observation {
+    down(n, seqno).bounded()
+}
+
+#[test]
+fn q17_g1_g7_g11_who_may_begin_the_very_first_cluster() {
+    let founding = down(0, 3).remembers(Memory { founding: true, ..Memory::default() });
+    let gone = empty(1).unknown(Unknown::DataGone);
+    for (me, own, others, expected, why) in [
+        (0, empty(0), vec![seen(empty(1)), seen(empty(2))], "FirstDeploy mysql/0", "all are empty"),
+        (0, empty(0), vec![], "FirstDeploy mysql/0", "a single node"),
+        (0, founding, vec![seen(empty(1)), seen(empty(2))], "FirstDeploy mysql/0", "the first bootstrap broke off"),
+        (1, empty(1), vec![seen(empty(0)), seen(empty(2))], "NotDesignated", "another is designated"),
+        (0, empty(0), vec![seen(empty(1)), silent(2)], "NotSeen", "a time-out says nothing"),
+        (0, empty(0), vec![refused(1), refused(2)], "NotSeen", "stopped by BOSH, with data or without: nobody knows"),
+        (0, empty(0), vec![seen(down(1, 5)), seen(empty(2))], "HasData", "a new disk on mysql/0 (peers: 6.1.1)"),
+        (0, empty(0), vec![seen(gone), seen(empty(2))], "HasData", "one lost its data"),
+        (0, empty(0), vec![seen(running(1, 5)), seen(empty(2))], "Running", "one runs"),
+        (0, empty(0), vec![seen(primary(1, 5, &[1])), seen(empty(2))], "PrimaryExists", "one is primary"),
+        (0, down(0, 5), vec![seen(empty(1)), seen(empty(2))], "HasData", "this member has data itself"),
+        (0, empty(0).unknown(Unknown::DataGone), vec![seen(empty(1))], "HasData", "this member lost its data"),
+    ] {
+        assert_eq!(word(&first_deploy(&member(me), &own, &others)), expected, "{why}");
+    }
+}
+
+#[test]
+fn g2_g10_g12_g13_h11_every_member_seen() {
+    let held = |seqnos: [u64; 3]| [0, 1, 2].map(|n| seen(down(n, seqnos[n as usize]).held())).to_vec();
+    let same = held([9, 9, 9]);
+    let other_members = |mut o: Observation| {
+        o.member.expects.pop();
+        o
+    };
+    let in_view = |n, members: &[u32]| down(n, 9).saved(view(n, 6, members)).held();
+    let lost = |members: &[u32]| vec![seen(empty(0).held()), seen(in_view(1, members)), seen(in_view(2, members))];
+    let torn = Memory { damaged: Some("torn".into()), ..Memory::default() };
+    for (views, expected, why) in [
+        (held([9, 10, 8]), "EveryMemberSeen mysql/1", "numbers are compared, not texts: 10 is more than 9"),
+        (same.clone(), "EveryMemberSeen mysql/0", "a tie: the lowest index"),
+        (with(same.clone(), 2, seen(down(2, 9).safe().held())), "EveryMemberSeen mysql/2", "a tie: safe_to_bootstrap"),
+        (
+            with(held([9, 10, 9]), 2, seen(down(2, 9).safe().held())),
+            "EveryMemberSeen mysql/1",
+            "the flag never beats a seqno",
+        ),
+        (
+            with(same.clone(), 1, seen(down(1, 9).saved(view(1, 5, &[1])).held())),
+            "EveryMemberSeen mysql/1",
+            "a tie: the newest view",
+        ),
+        (
+            with(same.clone(), 1, seen(down(1, 9).remembers(remembering(&[(1, 0), (2, 9)])).held())),
+            "EveryMemberSeen mysql/1",
+            "a tie: the newest incarnation",
+        ),
+        (lost(&[1, 2]), "EveryMemberSeen mysql/1", "an empty one that was not in the last view"),
+        (lost(&[0, 1, 2]), "MayHaveLostData", "an empty one that was in the last view"),
+        (with(same.clone(), 0, seen(empty(0).held())), "MayHaveLostData", "an empty one, and no view tells"),
+        (
+            with(same.clone(), 0, seen(empty(0).unknown(Unknown::TransferInterrupted).held())),
+            "EveryMemberSeen mysql/1",
+            "one was receiving its state: it has nothing that others lack",
+        ),
+        (
+            with(same.clone(), 1, seen(bounded(1, 9).held())),
+            "EveryMemberSeen mysql/0",
+            "a crash in a DDL, and nothing beyond the others",
+        ),
+        (with(same.clone(), 1, seen(bounded(1, 10).held())), "AheadOfChoice", "a crash in a DDL, and it may be ahead"),
+        (with(same.clone(), 1, silent(1)), "NotSeen", "one is not seen"),
+        (with(same.clone(), 1, refused(1)), "NotSeen", "one has no agent"),
+        (with(same.clone(), 1, seen(down(1, 9))), "NotHeld", "one is not held"),
+        (with(same.clone(), 1, seen(running(1, 9).held())), "Running", "one runs"),
+        (with(same.clone(), 1, seen(primary(1, 9, &[1]).held())), "PrimaryExists", "one is primary"),
+        (with(same.clone(), 1, seen(down(1, 9).of_history(5).held())), "DifferentHistories", "one has another history"),
+        (
+            with(same.clone(), 1, seen(down(1, 9).unknown(Unknown::NoPosition).held())),
+            "PositionUnknown",
+            "one is not known",
+        ),
+        (
+            with(same.clone(), 1, seen(down(1, 9).remembers(torn).held())),
+            "PositionUnknown",
+            "the memory of one is torn",
+        ),
+        (with(same.clone(), 1, seen(other_members(down(1, 9).held()))), "MembershipDiffers", "a deploy is under way"),
+        (with(same.clone(), 1, seen(down(1, 9).without_supervisor())), "NoSupervisor", "one cannot be held"),
+        (same[..2].to_vec(), "NotSeen", "one is missing from the list"),
+        ([0, 1, 2].map(|n| seen(empty(n).held())).to_vec(), "NoData", "nobody has data"),
+    ] {
+        assert_eq!(word(&held_by_order(&views)), expected, "{why}");
+    }
+}
+
+#[test]
+fn h7_s4_the_living_are_promoted_in_place_unless_somebody_is_ahead() {
+    for (views, expected, why) in [
+        (
+            vec![seen(down(0, 9)), seen(down(1, 9)), seen(alive(2, 9, &[2]))],
+            "EveryMemberSeen mysql/2, promoted",
+            "two are down, none ahead",
+        ),
+        (
+            vec![seen(down(0, 11)), seen(down(1, 9)), seen(alive(2, 9, &[2]))],
+            "EveryMemberSeen mysql/0",
+            "one that is down is ahead of the living: Galera itself would overwrite it",
+        ),
+        (
+            vec![seen(alive(0, 9, &[0, 1, 2])), seen(alive(1, 10, &[0, 1, 2])), seen(alive(2, 9, &[0, 1, 2]))],
+            "EveryMemberSeen mysql/1, promoted",
+            "all live in one component: the most advanced",
+        ),
+        (
+            vec![seen(alive(0, 9, &[0])), seen(alive(1, 9, &[1])), seen(alive(2, 9, &[2]))],
+            "Apart",
+            "1/1/1: nothing is done while the network is cut",
+        ),
+        (
+            vec![seen(alive(0, 9, &[0, 1])), seen(alive(1, 9, &[0, 1])), silent(2)],
+            "NotSeen",
+            "the third may be primary elsewhere",
+        ),
+        (vec![seen(alive(0, 9, &[0])), seen(running(1, 9)), seen(down(2, 9))], "Apart", "one is just starting"),
+    ] {
+        assert_eq!(word(&unfenced(&views)), expected, "{why}");
+    }
+    let held = vec![seen(down(0, 11).held()), seen(down(1, 9).held()), seen(alive(2, 9, &[2]).held_running())];
+    assert_eq!(word(&held_by_order(&held)), "Running", "the living is stopped before the other begins");
+    let held = vec![seen(down(0, 9).held()), seen(down(1, 9).held()), seen(alive(2, 9, &[2]).held_running())];
+    assert_eq!(
+        word(&held_by_order(&held)),
+        "EveryMemberSeen mysql/2, promoted",
+        "and needs not be, where it is the one"
+    );
+}
+
+#[test]
+fn g10_the_last_to_leave_comes_back_by_itself() {
+    let knows_more = remembering(&[(1, 0), (2, 9)]);
+    let crashed_safe = {
+        let mut o = down(2, 9).safe();
+        o.position = down(2, 9).position;
+        o
+    };
+    for (views, expected, why) in [
+        (vec![seen(down(0, 7)), silent(1), seen(down(2, 9).safe())], "LastToLeave mysql/2", "a majority is seen"),
+        (
+            vec![refused(0), refused(1), seen(down(2, 9).safe())],
+            "LastToLeave mysql/2",
+            "the others are stopped by BOSH",
+        ),
+        (
+            vec![silent(0), silent(1), seen(down(2, 9).safe())],
+            "NotSeen",
+            "no majority: the others may be primary by force",
+        ),
+        (
+            vec![silent(0), seen(down(1, 9)), seen(down(2, 9))],
+            "NotSeen",
+            "G10: the old one comes first, and left nobody behind",
+        ),
+        (vec![seen(down(0, 12)), silent(1), seen(down(2, 9).safe())], "NotSeen", "somebody is ahead of the flag"),
+        (
+            vec![seen(bounded(0, 12)), silent(1), seen(down(2, 9).safe())],
+            "NotSeen",
+            "somebody may be ahead of the flag",
+        ),
+        (vec![seen(down(0, 9).safe()), silent(1), seen(down(2, 9).safe())], "NotSeen", "two flags: one of them lies"),
+        (
+            vec![seen(down(0, 9).remembers(knows_more)), silent(1), seen(down(2, 9).safe())],
+            "NotSeen",
+            "somebody knows of a later incarnation",
+        ),
+        (vec![seen(down(0, 7)), silent(1), seen(crashed_safe)], "NotSeen", "a flag without a clean stop is none"),
+        (
+            vec![seen(empty(0)), silent(1), seen(down(2, 9).safe())],
+            "LastToLeave mysql/2",
+            "an empty member left before",
+        ),
+        (
+            vec![seen(alive(0, 7, &[0])), silent(1), seen(down(2, 9).safe())],
+            "LastToLeave mysql/2",
+            "a live one that is behind",
+        ),
+    ] {
+        assert_eq!(word(&unfenced(&views)), expected, "{why}");
+    }
+}
+
+#[test]
+fn k12_the_last_view_is_complete_without_those_that_were_not_in_it() {
+    let of = |n, seqno| down(n, seqno).saved(view(n, 7, &[0, 1]));
+    let forgot = |n, seqno| {
+        down(n, seqno).remembers(Memory { last_view: view(n, 7, &[0, 1]).present().cloned(), ..Memory::default() })
+    };
+    let left = |n, seqno| {
+        let mut o = forgot(n, seqno);
+        o.memory.left = true;
+        o
+    };
+    let moved_on = |n| down(n, 9).saved(view(n, 3, &[1, 2]));
+    let newer = |n, seqno| {
+        let mut o = of(n, seqno);
+        o.memory = remembering(&[(1, 0), (2, 9)]);
+        o
+    };
+    for (views, expected, why) in [
+        (vec![seen(of(0, 9)), seen(of(1, 10)), silent(2)], "LastViewComplete mysql/1", "the third was cut off before"),
+        (
+            vec![seen(of(0, 9)), seen(forgot(1, 10)), silent(2)],
+            "LastViewComplete mysql/1",
+            "one lost the file, and remembers the view",
+        ),
+        (
+            vec![seen(of(0, 9)), seen(left(1, 10)), silent(2)],
+            "NotSeen",
+            "one left gracefully: the other went on alone, maybe with the third",
+        ),
+        (vec![seen(of(0, 9)), seen(down(1, 10)), silent(2)], "NotSeen", "one knows no view"),
+        (
+            vec![seen(of(0, 9)), seen(moved_on(1)), silent(2)],
+            "NotSeen",
+            "one was in another view since, with the third",
+        ),
+        (vec![seen(of(0, 9)), silent(1), silent(2)], "NotSeen", "one of the view is missing"),
+        (vec![seen(down(0, 9).saved(view(0, 7, &[0]))), silent(1), silent(2)], "NotSeen", "alone: no majority"),
+        (
+            vec![seen(of(0, 9)), seen(of(1, 10)), seen(down(2, 12))],
+            "EveryMemberSeen mysql/2",
+            "all are seen, and the maximum is elsewhere",
+        ),
+        (
+            vec![seen(of(0, 9)), seen(empty(1).remembers(forgot(1, 9).memory).unknown(Unknown::DataGone)), silent(2)],
+            "NotSeen",
+            "one of the view lost its data",
+        ),
+        (vec![seen(newer(0, 9)), seen(of(1, 10)), silent(2)], "NotSeen", "one was not part of the newest incarnation"),
+        (
+            vec![seen(of(0, 9)), seen(alive(1, 9, &[1]).saved(view(1, 7, &[0, 1]))), silent(2)],
+            "LastViewComplete mysql/1, promoted",
+            "the survivor of two",
+        ),
+        (
+            vec![seen(of(0, 9)), seen(bounded(1, 10).saved(view(1, 7, &[0, 1]))), silent(2)],
+            "NotSeen",
+            "one of them may be ahead, and cannot be gone on from",
+        ),
+    ] {
+        assert_eq!(word(&unfenced(&views)), expected, "{why}");
+    }
+}
+
+#[test]
+fn q11_g14_what_a_person_decides_is_named_and_nothing_else_is_given_up() {
+    let force = |node: u32, accept: &[u32]| Force {
+        node: format!("mysql/{node}"),
+        accept_missing: accept.iter().map(|n| format!("mysql/{n}")).collect(),
+    };
+    let ahead = |n, seqno| {
+        let mut o = down(n, seqno);
+        o.memory = remembering(&[(1, 0)]);
+        o
+    };
+    let onward = |n, seqno| down(n, seqno).remembers(remembering(&[(1, 0), (2, 34)]));
+    let fork = || vec![seen(onward(0, 36)), seen(onward(1, 36)), seen(ahead(2, 37))];
+    for (views, force, expected, why) in [
+        (vec![seen(down(0, 9)), seen(down(1, 9)), silent(2)], force(0, &[2]), "Forced mysql/0", "one is lost for good"),
+        (vec![seen(down(0, 9)), seen(down(1, 9)), silent(2)], force(0, &[]), "MustAccept", "and must be named"),
+        (vec![seen(down(0, 9)), seen(down(1, 11)), silent(2)], force(0, &[2]), "MustAccept", "another one is ahead"),
+        (
+            vec![seen(down(0, 9)), seen(down(1, 11)), silent(2)],
+            force(0, &[1, 2]),
+            "Forced mysql/0",
+            "and may be named too",
+        ),
+        (
+            vec![seen(down(0, 9)), seen(down(1, 9)), seen(down(2, 9))],
+            force(1, &[]),
+            "Forced mysql/1",
+            "nothing is at stake",
+        ),
+        (
+            vec![seen(down(0, 9)), seen(down(1, 11)), seen(down(2, 9))],
+            force(1, &[0]),
+            "EveryMemberSeen mysql/1",
+            "what is proven needs no force",
+        ),
+        (
+            vec![seen(bounded(0, 9)), seen(bounded(1, 9)), seen(bounded(2, 9))],
+            force(0, &[]),
+            "Forced mysql/0",
+            "all crashed in a DDL",
+        ),
+        (
+            vec![seen(bounded(0, 8)), seen(bounded(1, 9)), seen(bounded(2, 9))],
+            force(0, &[]),
+            "MustAccept",
+            "all crashed in a DDL, and another one is ahead",
+        ),
+        (fork(), force(0, &[2]), "Forced mysql/0", "a fork: the tail stays on its member"),
+        (fork(), force(0, &[]), "MustAccept", "a fork: the tail must be named"),
+        (fork(), force(2, &[0, 1]), "Forced mysql/2", "a fork: back to the one that was left"),
+        (
+            vec![seen(down(0, 9)), seen(down(1, 9).of_history(5)), seen(down(2, 9))],
+            force(0, &[1]),
+            "Forced mysql/0",
+            "another history",
+        ),
+        (
+            vec![seen(down(0, 9)), silent(1), silent(2)],
+            force(2, &[1]),
+            "CannotForce",
+            "what is not seen cannot be gone on from",
+        ),
+        (
+            vec![seen(down(0, 9)), silent(1), silent(2)],
+            force(0, &[0, 1, 2]),
+            "CannotForce",
+            "neither one nor the other",
+        ),
+        (vec![seen(down(0, 9)), silent(1), silent(2)], force(7, &[]), "CannotForce", "no such member"),
+        (
+            vec![seen(empty(0)), silent(1), silent(2)],
+            force(0, &[1, 2]),
+            "CannotForce",
+            "no data, nothing to go on from",
+        ),
+        (
+            vec![seen(down(0, 9)), seen(primary(1, 9, &[1])), silent(2)],
+            force(0, &[1, 2]),
+            "PrimaryExists",
+            "never beside a primary",
+        ),
+    ] {
+        let found = forced(&Evidence::of(&cluster(3), &views, Fence::WouldHold), &force);
+        assert_eq!(word(&found), expected, "{why}");
+    }
+    let views = fork();
+    let three = cluster(3);
+    let evidence = Evidence::of(&three, &views, Fence::WouldHold);
+    let suggested = suggested_force(&evidence).unwrap();
+    assert_eq!(suggested, force(0, &[2]), "the least is left out");
+    let proof = forced(&evidence, &suggested).unwrap();
+    assert!(proof.to_string().contains("its last 3 transactions"), "{proof}");
+}
+
+#[test]
+fn h13_members_that_went_on_separately_are_never_chosen_between() {
+    let onward = |n, seqno| seen(down(n, seqno).remembers(remembering(&[(1, 0), (2, 34)])).held());
+    let views =
+        |third: u64| vec![onward(0, 36), onward(1, 35), seen(down(2, third).remembers(remembering(&[(1, 0)])).held())];
+    assert_eq!(word(&held_by_order(&views(34))), "EveryMemberSeen mysql/0");
+    let diverged = held_by_order(&views(37)).unwrap_err().to_string();
+    assert!(diverged.contains("mysql/2") && diverged.contains("3 transactions"), "{diverged}");
+}
+
+#[test]
+fn h12_two_primary_components_are_seen_though_they_have_the_same_history() {
+    let views = [seen(primary(0, 9, &[0])), seen(primary(1, 9, &[1])), seen(down(2, 9))];
+    assert_eq!(word(&unfenced(&views)), "SplitBrain");
+    let one = [seen(primary(0, 9, &[0, 1])), seen(primary(1, 9, &[0, 1])), seen(down(2, 9))];
+    assert_eq!(word(&unfenced(&one)), "PrimaryExists");
+}
+
+#[test]
+fn q12_q13_exactly_half_is_no_majority() {
+    let port_open = MemberView { galera_port: Some(PortAnswer::Open), ..refused(1) };
+    let pair = cluster(2);
+    for (other, expected, why) in [
+        (silent(1), "NotSeen", "the other may be there"),
+        (port_open, "NotSeen", "mariadbd listens there"),
+        (refused(1), "LastToLeave mysql/0", "nothing runs there"),
+    ] {
+        let two = [seen(down_of(2, 0, 9).safe()), other];
+        assert_eq!(word(&proof(&Evidence::of(&pair, &two, Fence::WouldHold))), expected, "{why}");
+    }
+    let single = cluster(1);
+    let one = [seen(down_of(1, 0, 9).saved(File::Absent))];
+    assert_eq!(word(&proof(&Evidence::of(&single, &one, Fence::WouldHold))), "EveryMemberSeen mysql/0");
+}

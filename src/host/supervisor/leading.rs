@@ -1,0 +1,60 @@
+//! Bringing the cluster back from here, where nobody is primary and this member is the one: the errand's
+//! steps, on a thread of their own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{Event, Supervising};
+use crate::cli::Exit;
+use crate::cluster::bootstrap::Proof;
+use crate::errand::{self, Verdict};
+use crate::log;
+
+/// Pause before a recovery that did not come about is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The recovery that this member leads, if it does.
+#[derive(Debug, Default)]
+pub(super) struct Leading {
+    under_way: bool,
+    /// How the last one ended, if not well, and when: the same again is not told again.
+    failed: Option<(String, Instant)>,
+}
+
+impl Supervising {
+    /// Holds the others, looks again, and begins if the proof still holds then.
+    pub(super) fn recover_cluster(&mut self, proof: &Proof) {
+        let early = self.leading.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER);
+        if self.leading.under_way || early {
+            return;
+        }
+        self.leading.under_way = true;
+        log::info("recovery.begun", &[("proof", proof)]);
+        self.journal.record("recovery.begun", json!({ "proof": proof.to_string() }));
+        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        std::thread::spawn(move || {
+            let _ = events.send(Event::RecoveryEnded(errand::by_itself(&config)));
+        });
+    }
+
+    pub(super) fn recovery_ended(&mut self, result: Result<Verdict>) {
+        self.leading.under_way = false;
+        let verdict = result.unwrap_or_else(|e| Verdict { exit: Exit::Failed, text: format!("{e:#}") });
+        let told = self.leading.failed.as_ref().is_some_and(|(text, _)| *text == verdict.text);
+        if verdict.exit == Exit::Done {
+            log::info("recovery.done", &[("result", &verdict.text)]);
+            self.leading.failed = None;
+        } else {
+            if !told {
+                log::warn("recovery.not_done", &[("why", &verdict.text)]);
+            }
+            self.leading.failed = Some((verdict.text.clone(), Instant::now()));
+        }
+        if !told {
+            self.journal.record("recovery.ended", json!({ "exit": verdict.exit.code(), "text": verdict.text }));
+        }
+    }
+}

@@ -13,6 +13,8 @@ for job in /var/vcap/jobs/*; do
   [ -d "$job" ] || continue
   install -d -m 0770 -o root -g vcap "/var/vcap/sys/run/${job##*/}"
 done
+# A process number left by the life before may be somebody else's in this one, and monit would wake that.
+rm -f /var/vcap/monit/monit.pid
 if [ -f /var/vcap/monit/monitrc ]; then monit -c /var/vcap/monit/monitrc; fi
 touch /var/vcap/sys/run/.booted
 trap 'exit 0' TERM

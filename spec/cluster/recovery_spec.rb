@@ -10,8 +10,6 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
     lab.instances.to_h { |i| [i, [lab.mariadbd(i), wsrep(i, 'cluster_conf_id'), wsrep(i, 'cluster_state_uuid'), memory(i)['lineage']]] }
   end
 
-  def incarnations = memory(0)['lineage'].map { |i| [i['by'], i['proof'][/\w+/]] }
-
   # Each member in turn leaves, and the last one has the most: order names them from behind to ahead.
   def die_one_after_the_other(order)
     first, second, last = order
@@ -26,7 +24,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
     lab.kill(last)
     wait('all supervisors to be gone') { lab.instances.none? { |i| supervisor(i) } }
     forget_views
-    lab.instances.each { |i| lab.monit(i, 'start', 'mariadb') }
+    start_all
     lab.instances.each { |i| wait_phase(i, 'waiting') }
   end
 
@@ -66,7 +64,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
         expect(results.values.map(&:out).grep(/leads; following it/).size).to eq(2), told(results)
         wait_healthy
         expect_nothing_lost
-        expect(incarnations.last).to eq([order.last, 'EveryMemberSeen'])
+        expect(lineage(0).last).to eq([order.last, 'EveryMemberSeen'])
         expect(lab.instances.map { |i| memory(i)['lineage'] }.uniq.size).to eq(1)
         expect(lab.instances.map { |i| supervisor(i)['hold'] }).to all(be_nil)
       end
@@ -137,63 +135,6 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       expect(http(1, '/start_mysql_single_node', method: 'POST')).to match([500, a_string_including('second cluster')])
       expect(http(1, '/sequence_number')).to eq([500, "can't determine sequence number when database is running"])
       wait_healthy
-    end
-  end
-
-  describe 'without any command' do
-    it 'all killed at once come back with their saved view, and no new incarnation' do
-      before = memory(0)['lineage']
-      write(1, 'before all were killed')
-      kill_all
-      wait_healthy
-      expect_nothing_lost
-      expect(memory(0)['lineage']).to eq(before)
-    end
-
-    it 'the outage of seed 000: cut in sequence, all killed while cut, healed (K1, K2, K12, K13, K17)' do
-      lab.cut(2)
-      wait('mysql/0 and mysql/1 to go on alone') { [0, 1].all? { |i| wsrep(i, 'cluster_size') == '2' && synced?(i) } }
-      write(0, 'while mysql/2 was cut off')
-      lab.cut_link(0, 1)
-      wait('nobody to be primary') { lab.instances.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
-      wait('health to say so (K14)') { lab.instances.all? { |i| http(i, '/', auth: false).last.start_with?('non-primary:') } }
-      kill_all
-      lab.instances.each { |i| wait_phase(i, 'waiting') }
-      wait('mysql/0 to say whom it does not see') { supervisor(0)&.fetch('detail', '').match?(%r{not seen: mysql/1: .*mysql/2: }) }
-      lab.heal
-      wait_healthy(limit: 180)
-      expect_nothing_lost
-      expect(log(2)).to include('has a newer saved view')
-    ensure
-      lab.heal
-    end
-
-    it 'a member that is ahead of the cluster is never taken back, however often it is started (Q10, H13)' do
-      # mysql/2 alone has commits; the others are bootstrapped without it, by hand, as a person might.
-      lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
-      [0, 1].each { |i| lab.drain(i) }
-      write(2, 'only on mysql/2')
-      lab.drain(2)
-      position = grastate(2).values_at('uuid', 'seqno').join(':')
-      lab.exec(2, '/var/vcap/jobs/galera-agent/bin/stop')
-      lab.monit(2, 'unmonitor', 'galera-agent')
-      lab.exec(0, 'sed', '-i', 's/safe_to_bootstrap: 0/safe_to_bootstrap: 1/', '/var/vcap/store/mariadb/data/grastate.dat')
-      start = 'setsid setpriv --reuid=vcap --regid=vcap --init-groups /var/vcap/packages/mariadb/bin/mariadbd ' \
-              '--defaults-file=/var/vcap/jobs/mariadb/config/my.cnf --wsrep-new-cluster >/dev/null 2>&1 </dev/null &'
-      lab.exec(0, 'sh', '-c', start)
-      wait('mysql/0 to be primary') { synced?(0) }
-      # As far as mysql/2 and further: Galera itself would take it back by IST and say nothing.
-      30.times { |n| lab.sql(0, "INSERT INTO ledger.entries VALUES ('fork #{n}')") }
-      lab.monit(0, 'start', 'mariadb')
-      lab.monit(2, 'start', 'galera-agent')
-      lab.monit(2, 'start', 'mariadb')
-      wait('mysql/2 to refuse') { supervisor(2)&.dig('refused') }
-      3.times do
-        lab.exec(2, 'pkill', '-KILL', '-x', 'galera-start')
-        wait('mysql/2 to refuse again') { supervisor(2)&.dig('refused') }
-      end
-      expect(lab.mariadbd(2)).to be_nil
-      expect(grastate(2).values_at('uuid', 'seqno').join(':')).to eq(position)
     end
   end
 end

@@ -47,6 +47,9 @@ module ClusterSpec
     wait('lineage on every member') { instances.all? { |i| memory(i)['incarnation'] && memory(i)['joining'].nil? } }
   end
 
+  # Some of the members, where the others are off.
+  def wait_healthy_among(of, limit: 120) = wait_healthy(of.map { |i| lab.vm(i).name }, limit: limit)
+
   def memory(instance)
     result = lab.exec(instance, 'cat', '/var/vcap/store/mariadb/galera/memory.json')
     result.ok? ? JSON.parse(result.out)['content'] : {}
@@ -102,12 +105,9 @@ module ClusterSpec
 
   # All killed, views gone, every supervisor back and waiting.
   def total_outage
-    lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
-    kill_all
-    wait('mariadbd to be gone everywhere') { lab.instances.none? { |i| lab.mariadbd(i) } }
-    wait('supervisors to be gone') { lab.instances.none? { |i| supervisor(i) } }
+    all_down
     forget_views
-    lab.instances.each { |i| lab.monit(i, 'start', 'mariadb') }
+    start_all
     lab.instances.each { |i| wait_phase(i, 'waiting') }
   end
 
@@ -120,11 +120,46 @@ module ClusterSpec
     ledger << note
   end
 
+  # A client that writes one row after the other on this instance, until it or the instance dies, while the
+  # block runs. Whatever was acknowledged is in the ledger then.
+  def under_load(instance)
+    write(instance, "load begins #{SecureRandom.hex(4)}")
+    name = SecureRandom.hex(4)
+    client = "setpriv --reuid=vcap --regid=vcap --init-groups mariadb --no-defaults --user=vcap --socket=/var/vcap/sys/run/mariadb/mysqld.sock"
+    script = "n=0; while #{client} --execute=\"INSERT INTO ledger.entries VALUES ('#{name} $n')\" 2>/dev/null; do echo $n; n=$((n+1)); done"
+    writer = Thread.new { lab.exec(instance, 'bash', '-c', script, limit: 60).out }
+    wait('the load to be under way') { value(instance, "SELECT COUNT(*) FROM ledger.entries WHERE note LIKE '#{name}%'").to_i > 20 }
+    yield
+    lab.exec(instance, 'pkill', '-f', name) if lab.vm(instance).up?
+    acknowledged = writer.value.lines.map(&:chomp)
+    ledger.concat(acknowledged.map { |n| "#{name} #{n}" })
+    acknowledged.size
+  end
+
+  # Every mariadbd killed, every supervisor down and not restarted.
+  def all_down
+    lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+    kill_all
+    wait('mariadbd to be gone everywhere') { lab.instances.none? { |i| lab.mariadbd(i) } }
+    wait('supervisors to be gone') { lab.instances.none? { |i| supervisor(i) } }
+  end
+
+  def start_all(instances = lab.instances) = instances.each { |i| lab.monit(i, 'start', 'mariadb') }
+
+  # Members that wait say for whom and why.
+  def wait_saying(instance, words, limit = 60)
+    wait("#{instance} to say #{words.inspect} (#{supervisor(instance)&.fetch('detail', nil)})", limit) { supervisor(instance)&.fetch('detail', '')&.match?(words) }
+  end
+
+  def lineage(instance) = memory(instance)['lineage'].map { |i| [i['by'], i['proof'][/\w+/]] }
+  def data(instance, *file) = File.join('/var/vcap/store/mariadb/data', *file)
+  def remove(instance, *files) = lab.exec(instance, 'rm', '-rf', *files.map { |f| data(instance, f) })
+
   # Everything that was ever acknowledged in this lab.
   def ledger = (LEDGERS[lab.name] ||= [])
 
-  def expect_nothing_lost
-    lab.instances.each do |i|
+  def expect_nothing_lost(instances = lab.instances)
+    instances.each do |i|
       found = rows(i, 'SET SESSION wsrep_sync_wait=1; SELECT note FROM ledger.entries').flatten
       expect(ledger - found).to eq([]), "lost on #{i}"
     end

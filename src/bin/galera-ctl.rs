@@ -4,20 +4,26 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use mariadb_galera::agent::client::Client;
 use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::cluster::join::may_abandon;
 use mariadb_galera::cluster::member::Member;
 use mariadb_galera::cluster::observation::{Phase, SupervisorSight};
+use mariadb_galera::cluster::primary::primaries;
 use mariadb_galera::cluster::recovery::{Recovery, recovery};
 use mariadb_galera::cluster::start::way_out;
 use mariadb_galera::config::{self, MemberConfig};
 use mariadb_galera::errand::table;
+use mariadb_galera::host::datadir::DataDir;
+use mariadb_galera::host::observe::free_bytes;
+use mariadb_galera::host::socket::{Reply, Request, ask};
 use mariadb_galera::host::{observe, prepare, sql};
 
-/// Tells how the cluster and this member are. Changes nothing.
+/// Tells how the cluster and this member are, and carries out what only a person may decide.
 ///
-/// Exit codes: 0 done, and for `status` healthy; 1 failed, or not healthy; 2 wrong arguments or configuration.
+/// Exit codes: 0 done, and for `status` healthy; 1 failed, or not healthy; 2 wrong arguments or configuration;
+/// 3 refused, nothing was changed.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,6 +42,18 @@ enum What {
     Seqno,
     /// This member in one word: bootstrapping, running, initiating, locked or stopped
     State,
+    /// Give this member's data up, so that it gets a copy of the cluster's
+    Rejoin(Rejoin),
+}
+
+#[derive(Args)]
+struct Rejoin {
+    /// The decision: this member's data is moved aside, and whatever only it has is not in the cluster
+    #[arg(long)]
+    abandon_data: bool,
+    /// Delete the data instead of keeping it aside, where there is no room for both
+    #[arg(long, requires = "abandon_data")]
+    delete: bool,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +71,7 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         What::Status => Ok(status(&config)),
         What::Seqno => seqno(&config),
         What::State => state(&config),
+        What::Rejoin(ref rejoin) => rejoin.run(&config),
     }
 }
 
@@ -82,6 +101,51 @@ fn own(config: &MemberConfig) -> Result<mariadb_galera::cluster::observation::Ob
     let me = config.split()?.0;
     let answers = sql::look(&config.mariadb.socket, &config.mariadb.admin_user);
     Ok(observe::at_hand(config, me, observe::supervisor(config), answers))
+}
+
+impl Rejoin {
+    /// Says what is at stake; with the decision, carries it out.
+    fn run(&self, config: &MemberConfig) -> Result<Exit> {
+        let own = own(config)?;
+        let others = Client::ask_others(config);
+        let stake = match may_abandon(&own.position, &own.memory, &primaries(others.iter().filter_map(|v| v.seen()))) {
+            Ok(stake) => stake,
+            Err(why) => return Ok(refused(&why)),
+        };
+        println!("{} stands at {}.", config.instance, own.position);
+        let Some(stake) = stake else {
+            println!("It has no data, and joins by itself.");
+            return Ok(Exit::Done);
+        };
+        println!("At stake: {stake}.");
+        let data_dir = DataDir::at(&config.mariadb.data_dir);
+        let (size, free) = (data_dir.size()?, free_bytes(&config.paths.state_dir).unwrap_or_default());
+        // A copy of the cluster's data is about as large as this one.
+        let room = free > size + size / 10;
+        println!("Its data takes {} MiB; {} MiB are free for the copy of the cluster's.", size >> 20, free >> 20);
+        if !self.abandon_data {
+            println!("To give it up and keep it aside: galera-ctl rejoin --abandon-data");
+            return Ok(Exit::Done);
+        }
+        if !room && !self.delete {
+            return Ok(refused(
+                "there is no room to keep it aside; make room, or delete it: galera-ctl rejoin --abandon-data --delete",
+            ));
+        }
+        match ask(&config.paths.run_dir, &Request::Abandon { expect: own.position.at_most(), keep: !self.delete })? {
+            Reply::Done { text } => {
+                println!("Given up: {text}. The member joins now; galera-start.log tells how.");
+                Ok(Exit::Done)
+            }
+            Reply::Refused { why } => Ok(refused(&why)),
+            other => anyhow::bail!("galera-start answered {other:?}"),
+        }
+    }
+}
+
+fn refused(why: &str) -> Exit {
+    println!("Refused: {why}. Nothing was changed.");
+    Exit::Refused
 }
 
 /// As galera_check does (G5): the number, or -1.

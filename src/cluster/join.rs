@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::lineage::Tail;
 use super::observation::Memory;
-use super::primary::Primary;
+use super::primary::{Primaries, Primary};
 use super::standing::{Standing, Unknown};
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
@@ -83,11 +83,11 @@ impl fmt::Display for MayNotJoin {
         match self {
             MayNotJoin::AheadOfCluster { position, transactions, parted_at } => write!(
                 f,
-                "AheadOfCluster: this member stands at {position}, and its last {transactions} transactions (after {parted_at}) are not in the running cluster; joining would discard them. Its data is kept. Choose: recover the cluster from this member, salvage the transactions by hand, or give them up",
+                "AheadOfCluster: this member stands at {position}, and its last {transactions} transactions (after {parted_at}) are not in the running cluster; joining would discard them. Its data is kept. Choose: go on from this member (docs/runbook.md, AheadOfCluster), salvage the transactions by hand, or give them up: {GIVE_UP}",
             ),
             MayNotJoin::OtherHistory { position, cluster } => write!(
                 f,
-                "OtherHistory: this member's data is of history {}, the running cluster's is {cluster}; joining would discard all of it. Its data is kept",
+                "OtherHistory: this member's data is of history {}, the running cluster's is {cluster}; joining would discard all of it. Its data is kept; to give it up: {GIVE_UP}",
                 position.history()
             ),
             MayNotJoin::ClusterUnknown => f.write_str(
@@ -98,9 +98,46 @@ impl fmt::Display for MayNotJoin {
                 "{member} was bootstrapped by hand, and its galera-start has not recorded from where; start it there, and this member decides anew"
             ),
             MayNotJoin::OwnPositionUnknown(why) => {
-                write!(f, "UnknownPosition: {why}; what a join would discard cannot be told. Its data is kept")
+                write!(
+                    f,
+                    "UnknownPosition: {why}; what a join would discard cannot be told. Its data is kept; to give it up: {GIVE_UP}"
+                )
             }
         }
+    }
+}
+
+/// What a person runs on the member to give its data up.
+const GIVE_UP: &str = "galera-ctl rejoin --abandon-data";
+
+/// May a person give this member's data up, so that it gets a copy of the cluster's? Only where there is a
+/// cluster to get it from. What is at stake, in a sentence; none where the member has no data.
+pub fn may_abandon(standing: &Standing, memory: &Memory, of: &Primaries) -> Result<Option<String>, String> {
+    let primary = match of {
+        Primaries::One(primary) if !primary.synced.is_empty() => primary,
+        Primaries::One(_) => {
+            return Err("no member of the primary component is Synced, so none can give its data".into());
+        }
+        Primaries::None => {
+            return Err(
+                "no primary component is seen, so there is nothing to join; this data may be all there is".into()
+            );
+        }
+        Primaries::Split(_) => {
+            return Err("there is more than one primary component; first it must be settled which one stays".into());
+        }
+    };
+    match may_join(standing, memory, primary) {
+        Ok(MayJoin::NoData) => Ok(None),
+        Ok(because) => Ok(Some(format!("nothing that the cluster lacks ({because})"))),
+        Err(MayNotJoin::AheadOfCluster { position, transactions, parted_at }) => {
+            Ok(Some(format!("{transactions} transactions that the cluster lacks ({} to {position})", parted_at + 1)))
+        }
+        Err(MayNotJoin::OtherHistory { position, .. }) => {
+            Ok(Some(format!("a whole database of another history, {position}")))
+        }
+        Err(MayNotJoin::OwnPositionUnknown(why)) => Ok(Some(format!("data that cannot be told ({why})"))),
+        Err(no @ (MayNotJoin::ClusterUnknown | MayNotJoin::BootstrapUnrecorded(_))) => Err(no.to_string()),
     }
 }
 
@@ -235,6 +272,34 @@ mod tests {
             (at(30), &first, nil, "cluster unknown", "a cluster on the nil history"),
         ] {
             assert_eq!(word(may_join(&standing, memory, &primary)), expected, "{why}");
+        }
+    }
+    #[test]
+    fn g14_q11_data_is_given_up_only_where_there_is_a_cluster_to_get_it_from() {
+        let first = memory(1, &[(1, 0)]);
+        let starting = Primary { synced: Vec::new(), ..primary(100) };
+        for (standing, of, expected, why) in [
+            (
+                at(37),
+                Primaries::One(primary(100)),
+                "3 transactions that the cluster lacks (35 to",
+                "the one that is ahead",
+            ),
+            (at(30), Primaries::One(primary(100)), "nothing that the cluster lacks", "one that is only behind"),
+            (Standing::Empty, Primaries::One(primary(100)), "no data", "nothing to give up"),
+            (
+                Standing::unknown(Unknown::VotedOut, "voted out"),
+                Primaries::One(primary(100)),
+                "cannot be told (voted out",
+                "voted out",
+            ),
+            (at(37), Primaries::None, "no primary component", "it may be all there is"),
+            (at(37), Primaries::One(starting), "none can give", "nobody is Synced"),
+            (at(37), Primaries::Split(vec![primary(100), primary(9)]), "more than one", "two writers"),
+        ] {
+            let found = may_abandon(&standing, &first, &of);
+            let text = found.map_or_else(|no| no, |stake| stake.unwrap_or_else(|| "no data".into()));
+            assert!(text.contains(expected), "{why}: {text}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::lineage::Lineage;
 use super::member::Member;
 use super::standing::Standing;
 use crate::galera::grastate::Grastate;
-use crate::galera::gvwstate::SavedView;
+use crate::galera::gvwstate::{SavedView, ViewId};
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 use crate::galera::wsrep::{ClusterStatus, Wsrep};
@@ -49,6 +49,14 @@ impl Observation {
     pub fn last_view(&self) -> Option<&SavedView> {
         let saved = self.disk.saved_view.present();
         saved.or(self.memory.last_view.as_ref().filter(|_| !self.memory.left))
+    }
+
+    /// Whether this member was bootstrapped, or promoted with `pc.bootstrap`, and its lineage does not tell
+    /// of it: somebody did so behind our back. Of a promoted component its representative tells.
+    pub fn bootstrap_unrecorded(&self) -> bool {
+        let view = self.disk.saved_view.present().filter(|v| v.represented_here());
+        self.process.as_ref().is_some_and(|p| !self.memory.knows_bootstrap_of(p))
+            || view.is_some_and(|v| !self.memory.explains(v))
     }
 
     /// Whether SQL is open and Galera says that there is no quorum.
@@ -346,6 +354,13 @@ pub struct Memory {
     pub founding: bool,
     /// The process for whose bootstrap the lineage has an incarnation.
     pub bootstrapped: Option<ProcessMark>,
+    /// A new incarnation was begun here by order, or a saved view restored, and the view that came of it was
+    /// not settled yet.
+    #[serde(default)]
+    pub begun: bool,
+    /// The view made with `pc.bootstrap` of which the lineage tells.
+    #[serde(default)]
+    pub explained: Option<ViewId>,
     /// The last primary view that this member was in: Galera removes `gvwstate.dat` on a stop, and a
     /// member must still be told by its UUID in the group.
     #[serde(default)]
@@ -377,9 +392,25 @@ impl Memory {
         self.damaged.is_some() || !self.lineage.is_empty() || self.last_position.is_some() || self.joining.is_some()
     }
 
+    /// Whether the lineage tells how this view became primary, if somebody made it so with `pc.bootstrap`.
+    pub fn explains(&self, view: &SavedView) -> bool {
+        !view.bootstrap || self.begun || self.explained == Some(view.id())
+    }
+
     /// Whether the lineage tells of this process's bootstrap, if it is one at all.
     pub fn knows_bootstrap_of(&self, process: &Process) -> bool {
         !process.new_cluster || self.bootstrapped == Some(process.mark())
+    }
+
+    /// A join of a component with this lineage begins, from here; none where the position is not known. From
+    /// now on the data may be replaced, and this says that it was judged.
+    pub fn begin_join(&mut self, from: Option<Position>, lineage: &Lineage) {
+        // What an earlier join brought stays part of what was joined then.
+        self.incarnation = from.and_then(|position| self.incarnation_at(position)).or(self.incarnation);
+        let from = from.or(self.joining.as_ref().and_then(|earlier| earlier.from));
+        self.joining = Some(Joining { from, incarnation: lineage.newest().map(|i| i.id) });
+        // Whoever has transactions of an incarnation must know how it began.
+        self.lineage = self.lineage.longer(lineage).clone();
     }
 
     /// The incarnation to which data at this position belongs. What was applied during a join came
@@ -456,5 +487,26 @@ pub fn identified(asked: &Member, observation: Observation) -> Sight {
             "asked instance {} at {}, and instance {} ({}) answered: stale DNS or a reused address",
             asked.id, asked.address, observation.member.id, observation.member.name
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::situation::{at, lineage};
+
+    #[test]
+    fn h13_what_a_join_brought_stays_part_of_what_was_joined() {
+        let id = |n| Some(Uuid::from_u128(n));
+        let mut memory = Memory { lineage: lineage(&[(1, 0)]), incarnation: id(1), ..Memory::default() };
+        memory.begin_join(Some(at(7)), &lineage(&[(1, 0), (2, 7)]));
+        assert_eq!(memory.incarnation_at(at(7)), id(1), "nothing came yet");
+        assert_eq!(memory.incarnation_at(at(11)), id(2), "it caught up by IST, and was killed");
+        assert_eq!(memory.lineage.next_number(), 3);
+        memory.begin_join(Some(at(11)), &lineage(&[(1, 0), (2, 7)]));
+        assert_eq!(memory.incarnation_at(at(11)), id(2), "and once more");
+        memory.begin_join(None, &lineage(&[(1, 0), (2, 7), (3, 20)]));
+        assert_eq!(memory.joining.as_ref().unwrap().from, Some(at(11)), "a transfer was interrupted");
+        assert_eq!(memory.incarnation_at(at(30)), id(3));
     }
 }

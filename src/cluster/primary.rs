@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lineage::Lineage;
-use super::observation::Observation;
+use super::observation::{MemberView, Observation};
 use crate::galera::uuid::Uuid;
 use crate::galera::wsrep::Wsrep;
 
@@ -25,6 +25,22 @@ pub struct Primary {
     /// A member that was bootstrapped, and whose lineage does not tell of it yet: by hand, behind the
     /// back of its supervisor.
     pub unrecorded: Option<String>,
+}
+
+impl Primary {
+    /// Why this component is about to lose its quorum, where it is: Galera needs `evs.suspect_timeout` (5 s) to
+    /// notice that members died, and so long the survivors report a component that is gone already. Whoever
+    /// runs, or is not seen, may be part of it.
+    pub fn about_to_fall(&self, views: &[MemberView]) -> Option<String> {
+        let alive = views.iter().filter(|v| v.seen().is_none_or(|o| o.process.is_some())).count();
+        usize::try_from(self.size).is_ok_and(|size| 2 * alive <= size).then(|| {
+            let members = self.members.join(", ");
+            format!(
+                "{members} still counts {} members, and most of them are down: its quorum is lost once Galera notices",
+                self.size
+            )
+        })
+    }
 }
 
 /// What there is.
@@ -90,9 +106,6 @@ fn primary(mut members: Vec<&Observation>) -> Primary {
         seqno: wsreps().filter_map(|w| w.last_committed).max().unwrap_or_default(),
         lineage: members.iter().fold(Lineage::default(), |longest, o| longest.longer(&o.memory.lineage).clone()),
         members: members.iter().map(name).collect(),
-        unrecorded: members
-            .iter()
-            .find(|o| o.process.as_ref().is_some_and(|p| !o.memory.knows_bootstrap_of(p)))
-            .map(name),
+        unrecorded: members.iter().find(|o| o.bootstrap_unrecorded()).map(name),
     }
 }

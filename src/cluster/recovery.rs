@@ -39,6 +39,9 @@ pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
             return Recovery::Refuse(NoProof::SplitBrain(sides.into_iter().map(|p| p.members).collect()));
         }
         Primaries::One(primary) => {
+            if let Some(why) = primary.about_to_fall(views) {
+                return Recovery::UnderWay(why);
+            }
             let out: Vec<(String, String)> = views
                 .iter()
                 .filter(|v| !primary.synced.contains(&v.member.name))

@@ -161,6 +161,7 @@ pub fn view(me: u32, seq: u32, members: &[u32]) -> File<SavedView> {
         seq,
         representative: uuid(&0),
         members: members.iter().map(uuid).collect(),
+        bootstrap: false,
     })
 }
 

@@ -85,6 +85,9 @@ pub fn decide(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observat
             ));
         }
         Primaries::One(primary) => {
+            if let Some(why) = primary.about_to_fall(others) {
+                return Start::Wait(why);
+            }
             return match may_join(&own.position, &own.memory, &primary) {
                 Ok(because) => Start::Join {
                     because,
@@ -208,6 +211,27 @@ mod tests {
         for (me, own, others, expected, why) in [
             (1, down(1, 9), vec![seen(primary(0, 9, &[0])), silent(2)], "join mysql/0", "a primary exists"),
             (1, empty(1), vec![seen(primary(0, 9, &[0])), silent(2)], "join mysql/0", "a fresh member"),
+            (
+                1,
+                down(1, 9),
+                vec![seen(primary(0, 9, &[0, 1, 2])), seen(down(2, 9))],
+                "wait: mysql/0 still counts 3 members",
+                "two were killed, and the third has not noticed",
+            ),
+            (
+                1,
+                down(1, 9),
+                vec![seen(primary(0, 9, &[0, 1, 2])), silent(2)],
+                "join mysql/0",
+                "the third may be with it",
+            ),
+            (
+                1,
+                down(1, 9),
+                vec![seen(primary(0, 9, &[0, 1, 2])), seen(primary(2, 9, &[0, 1, 2]))],
+                "join mysql/0",
+                "only this one was killed",
+            ),
             (
                 1,
                 down(1, 12),

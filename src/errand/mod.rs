@@ -97,6 +97,8 @@ pub fn by_itself(config: &MemberConfig) -> Result<Verdict> {
 
 /// Asked only where an agent gives no answer, to tell a person more.
 const GALERA_PORT: u16 = 4567;
+/// How long a supervisor may take from its start to its first answer.
+const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 /// Pause between two looks at what is under way.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -134,6 +136,12 @@ impl Errand {
             match recovery(&self.cluster, &views) {
                 Recovery::UnderWay(what) if !dry_run && begun.elapsed() < self.timeouts.stop => {
                     self.progress.line(&format!("waiting: {what}"));
+                    std::thread::sleep(LOOK_EVERY);
+                    continue;
+                }
+                // One that was just started has its socket in a moment.
+                Recovery::Refuse(no @ NoProof::NoSupervisor(_)) if !dry_run && begun.elapsed() < SUPERVISOR_GRACE => {
+                    self.progress.line(&format!("waiting: {no}"));
                     std::thread::sleep(LOOK_EVERY);
                     continue;
                 }

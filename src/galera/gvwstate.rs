@@ -24,6 +24,19 @@ pub struct SavedView {
     pub representative: Uuid,
     /// The members, in the file's order.
     pub members: Vec<Uuid>,
+    /// Whether it was made primary with `pc.bootstrap`, or by restoring a saved view. Galera's own arithmetic
+    /// and `--wsrep-new-cluster` leave 0 here (seen).
+    #[serde(default)]
+    pub bootstrap: bool,
+}
+
+/// What tells one view from any other: numbers alone do not, both sides of a split count on from the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewId {
+    /// The member that represented the view.
+    pub representative: Uuid,
+    /// The view's number.
+    pub seq: u32,
 }
 
 /// Why a `gvwstate.dat` says nothing.
@@ -46,6 +59,7 @@ impl SavedView {
             if uuid.same_member(Uuid::NIL) { Err(Garbled(format!("{what} is the nil UUID"))) } else { Ok(uuid) }
         };
         let (mut mine, mut id, mut members, mut inside, mut ended) = (None, None, Vec::new(), false, false);
+        let mut bootstrap = false;
         for line in text.lines().map(str::trim) {
             let mut words = line.split_whitespace();
             match (words.next(), inside) {
@@ -62,6 +76,7 @@ impl SavedView {
                         words.next().and_then(|w| w.parse().ok()).ok_or_else(|| garbled("view_id has no number"))?;
                     id = Some((representative, seq));
                 }
+                (Some("bootstrap:"), true) => bootstrap = words.next() == Some("1"),
                 (Some("member:"), true) => members.push(uuid(words.next(), "member")?),
                 _ => {}
             }
@@ -74,12 +89,22 @@ impl SavedView {
         if !members.iter().any(|m| m.same_member(my_uuid)) {
             return Err(garbled("my_uuid is not among the members"));
         }
-        Ok(SavedView { my_uuid, seq, representative, members })
+        Ok(SavedView { my_uuid, seq, representative, members, bootstrap })
     }
 
     /// Whether both members saved the same view: same number and the same members.
     pub fn same_view(&self, other: &SavedView) -> bool {
         self.seq == other.seq && self.members.len() == other.members.len() && self.members.iter().all(|m| other.has(*m))
+    }
+
+    /// What tells this view from any other.
+    pub fn id(&self) -> ViewId {
+        ViewId { representative: self.representative, seq: self.seq }
+    }
+
+    /// Whether this member represented the view.
+    pub fn represented_here(&self) -> bool {
+        self.representative.same_member(self.my_uuid)
     }
 
     /// Whether the member was in this view.

@@ -126,6 +126,33 @@ impl DataDir {
         write_atomically(&path, confirmed.render().as_bytes(), 0o640)
     }
 
+    /// How many bytes the data takes.
+    pub fn size(&self) -> Result<u64> {
+        fn below(path: &Path) -> std::io::Result<u64> {
+            let mut bytes = 0;
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                let meta = entry.metadata()?;
+                bytes += if meta.is_dir() { below(&entry.path())? } else { meta.len() };
+            }
+            Ok(bytes)
+        }
+        below(&self.path).with_context(|| format!("measure {}", self.path.display()))
+    }
+
+    /// Gives the data up: moves it beside, under this name, or deletes it where nothing is to be kept.
+    /// Returns where it is kept.
+    pub fn abandon(&self, keep_as: Option<&str>) -> Result<Option<PathBuf>> {
+        // Out of the way in one step; what a crash leaves behind is then no data directory any more.
+        let aside = self.path.with_extension(keep_as.unwrap_or("abandoned-and-not-kept"));
+        rename_durably(&self.path, &aside)?;
+        if keep_as.is_some() {
+            return Ok(Some(aside));
+        }
+        fs::remove_dir_all(&aside).with_context(|| format!("delete {}", aside.display()))?;
+        Ok(None)
+    }
+
     /// Marks the node as safe to bootstrap, without which Galera refuses `--wsrep-new-cluster`. Only a
     /// well-formed `grastate.dat` of a known history is changed.
     pub fn allow_bootstrap(&self) -> Result<()> {
@@ -190,6 +217,22 @@ mod tests {
         dir.set_view_aside(keep.path()).unwrap();
         assert_eq!(dir.look().saved_view, File::Absent);
         assert_eq!(fs::read(keep.path().join("gvwstate.dat.aside")).unwrap(), b"view");
+    }
+
+    #[test]
+    fn g14_abandoned_data_is_kept_beside() {
+        let (temp, _) = dir();
+        let dir = DataDir::at(temp.path().join("data"));
+        for keep in [Some("abandoned-1"), None] {
+            fs::create_dir_all(temp.path().join("data/shop")).unwrap();
+            fs::write(temp.path().join("data/shop/t.ibd"), "12345").unwrap();
+            assert_eq!(dir.size().unwrap(), 5);
+            let kept = dir.abandon(keep).unwrap();
+            assert_eq!(kept.is_some(), keep.is_some());
+            assert!(!temp.path().join("data").exists());
+        }
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "what is not kept is gone");
+        assert_eq!(fs::read(temp.path().join("data.abandoned-1/shop/t.ibd")).unwrap(), b"12345");
     }
 
     #[test]

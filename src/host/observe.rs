@@ -131,7 +131,7 @@ impl Observer {
         let dir = &self.config.paths.state_dir;
         let space = nix::sys::statvfs::statvfs(dir.as_path()).ok();
         Host {
-            free_bytes: space.map(|s| s.blocks_available().saturating_mul(s.fragment_size())),
+            free_bytes: free_bytes(dir),
             free_inodes: space.map(|s| s.files_available()),
             write_milliseconds: self.probe.ask(dir),
             load: std::fs::read_to_string("/proc/loadavg").ok().and_then(|l| l.split_whitespace().next()?.parse().ok()),
@@ -142,6 +142,12 @@ impl Observer {
     pub fn config(&self) -> &MemberConfig {
         &self.config
     }
+}
+
+/// How many bytes are free on the file system of this directory.
+pub fn free_bytes(dir: &Path) -> Option<u64> {
+    let space = nix::sys::statvfs::statvfs(dir).ok()?;
+    Some(space.blocks_available().saturating_mul(space.fragment_size()))
 }
 
 /// What `galera-start` says.

@@ -50,8 +50,8 @@ mod tests {
         let port = here.local_addr().unwrap().port();
         assert_eq!(knock("127.0.0.1", port, Duration::from_secs(1)), PortAnswer::Open);
         assert!(listening().contains(&port));
-        drop(here);
-        assert_eq!(knock("127.0.0.1", port, Duration::from_secs(1)), PortAnswer::Refused);
+        // Nobody listens there. (A listener that is dropped may live on for a moment, in a child of another test.)
+        assert_eq!(knock("127.77.77.77", port, Duration::from_secs(1)), PortAnswer::Refused);
         assert_eq!(knock("no such host.invalid", port, Duration::from_secs(1)), PortAnswer::Silent);
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::hold::{Begin, Hold, OrderedStart, Outcome};
 use crate::cluster::observation::Supervisor;
+use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// The longest request or reply, in bytes.
@@ -49,6 +50,13 @@ pub enum Request {
     Stop {
         /// The order.
         order: Uuid,
+    },
+    /// Give this member's data up; a person said so.
+    Abandon {
+        /// Where the member stands, as that person saw it; none where that is not known.
+        expect: Option<Position>,
+        /// Whether the data is kept beside; otherwise it is deleted.
+        keep: bool,
     },
     /// Stop `mariadbd` and end.
     Leave {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::files::{read_if_there, remove_durably, write_atomically};
+use super::files::{read_if_there, remove_durably, rename_durably, write_atomically};
 use crate::cluster::hold::{Hold, Outcome};
 use crate::cluster::observation::Memory;
 
@@ -64,6 +64,14 @@ impl Store {
             anyhow::bail!("what this member remembers is damaged and is not written over: {damage}");
         }
         self.write("memory.json", memory)
+    }
+
+    /// Sets a memory that cannot be read aside, and keeps it; what it told of is over, as a person decided.
+    pub fn set_damaged_memory_aside(&self) -> Result<()> {
+        match self.memory().damaged {
+            None => Ok(()),
+            Some(_) => rename_durably(&self.dir.join("memory.json"), &self.dir.join("memory.json.damaged")),
+        }
     }
 
     /// The hold that was granted, with the seconds that are left at `now` (seconds since the epoch);
@@ -145,6 +153,9 @@ mod tests {
             assert!(memory.damaged.is_some() && memory.knows_a_cluster());
             assert!(store.keep_memory(&memory).is_err(), "damage is not written over");
         }
+        store.set_damaged_memory_aside().unwrap();
+        assert_eq!(store.memory(), Memory::default());
+        assert!(temp.path().join("memory.json.damaged").exists(), "and is kept");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{Stage, StopReason, Supervising, seconds_since_epoch};
 use crate::cluster::hold::{self, Begin, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
-use crate::cluster::observation::Phase;
+use crate::cluster::observation::{Memory, Phase};
+use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 use crate::host::socket::{Reply, Request};
 use crate::log;
@@ -21,6 +22,7 @@ impl Supervising {
             Request::Release { order, outcome } => self.release(order, outcome),
             Request::Start { order, mode, begin } => self.start_by_order(order, mode, begin),
             Request::Stop { order } => self.stop_by_order(order),
+            Request::Abandon { expect, keep } => self.abandon(expect, keep),
         };
         done.unwrap_or_else(|e| {
             log::error("request.failed", &[("why", &format!("{e:#}"))]);
@@ -94,6 +96,34 @@ impl Supervising {
             }
             Stage::Waiting { .. } => Ok(Reply::done("mariadbd is down")),
         }
+    }
+
+    /// A person gives this member's data up. Whether there is a cluster to get it from was looked at by who
+    /// asks; here it is made sure that nothing runs on the data, and that it is the data that was meant.
+    fn abandon(&mut self, expect: Option<Position>, keep: bool) -> Result<Reply> {
+        if !matches!(self.stage, Stage::Waiting { .. }) {
+            return Ok(Reply::refused(format!(
+                "not now, mariadbd must be down and its position found: {}",
+                self.detail()
+            )));
+        }
+        if let Some((hold, _)) = &self.hold {
+            return Ok(Reply::refused(format!("this member is held by {}", hold.owner)));
+        }
+        if self.standing.at_most() != expect {
+            return Ok(Reply::refused(format!("this member stands at {} now", self.standing)));
+        }
+        let name = keep.then(|| format!("abandoned-{}", log::now().replace([':', '.'], "-")));
+        self.journal.record("data.abandoned", json!({ "standing": self.standing, "kept_as": name }));
+        let kept = self.datadir.abandon(name.as_deref())?;
+        // What it remembers of its data is over; of the cluster it still knows.
+        self.store.set_damaged_memory_aside()?;
+        let lineage = self.store.memory().lineage;
+        self.keep(|memory| *memory = Memory { lineage, ..Memory::default() })?;
+        let kept = kept.map_or_else(|| "deleted".to_owned(), |path| format!("kept in {}", path.display()));
+        log::warn("data.abandoned", &[("position", &self.standing), ("data", &kept)]);
+        self.prepare();
+        Ok(Reply::done(kept))
     }
 
     fn start_by_order(&mut self, order: Uuid, mode: OrderedStart, begin: Option<Begin>) -> Result<Reply> {

@@ -56,6 +56,8 @@ pub(super) struct Running {
     ask_next: Option<Instant>,
     /// Why nothing is done about it yet.
     without_quorum: Option<String>,
+    /// Where this member stood when it last had no quorum.
+    stood_without_quorum: Option<Position>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     settled_in: Option<(Option<u64>, Instant)>,
     settling: bool,
@@ -93,6 +95,7 @@ impl Running {
             view_since: Instant::now(),
             ask_next: Some(Instant::now()),
             without_quorum: None,
+            stood_without_quorum: None,
             settled_in: None,
             settling: false,
             disconnected: None,
@@ -211,6 +214,9 @@ impl Supervising {
             w.cluster_status == ClusterStatus::Disconnected && w.local_state != LocalState::Inconsistent
         });
         running.disconnected = lost.then(|| running.disconnected.unwrap_or_else(Instant::now));
+        if let Some(now) = wsrep.as_ref().filter(|w| w.cluster_status == ClusterStatus::NonPrimary) {
+            running.stood_without_quorum = now.position();
+        }
         let changed = shown(&running.last) != shown(&wsrep);
         running.last.clone_from(&wsrep);
         let Some(wsrep) = wsrep else { return };
@@ -226,7 +232,7 @@ impl Supervising {
             let failed = running.unsettled.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY_AFTER);
             if !settled && !running.settling && !failed {
                 running.settling = true;
-                self.settle(conf_id);
+                self.settle(&wsrep);
             }
         }
         self.remember(&wsrep);
@@ -317,26 +323,31 @@ impl Supervising {
     }
 
     /// What follows Synced: databases and users, and the lineage of the others.
-    fn settle(&self, conf_id: Option<u64>) {
+    fn settle(&self, wsrep: &Wsrep) {
         let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        let (me, own) = (self.me.clone(), self.observation_with((Sql::Open { milliseconds: 0 }, Some(wsrep.clone()))));
+        let conf_id = wsrep.cluster_conf_id;
         std::thread::spawn(move || {
-            let work = || -> Result<Settled> {
+            let work = move || -> Result<Settled> {
                 let wanted: SeedConfig = config::load(&config.paths.seed_file)?;
                 let mut connection =
                     sql::connect(&config.mariadb.socket, &config.mariadb.admin_user).context("connect to seed")?;
                 let changed = seed::seed(&mut connection, &wanted)?;
-                let others = Client::ask_others(&config);
-                let lineage = match primaries(others.iter().filter_map(|v| v.seen())) {
-                    // Settled without it, this member would remember less than it took part in.
-                    Primaries::One(primary) if primary.unrecorded.is_some() => {
-                        bail!(
-                            "{} was bootstrapped, and has not recorded it yet",
-                            primary.unrecorded.unwrap_or_default()
-                        )
-                    }
-                    Primaries::One(primary) => primary.lineage,
-                    _ => Lineage::default(),
+                let views: Vec<MemberView> =
+                    Client::ask_others(&config).into_iter().chain([MemberView::own(&me, own)]).collect();
+                // Only of the component that this member is in: there may be another one beside it.
+                let mine = match primaries(views.iter().filter_map(MemberView::seen)) {
+                    Primaries::None => None,
+                    Primaries::One(primary) => Some(primary).filter(|p| p.members.contains(&me.name)),
+                    Primaries::Split(sides) => sides.into_iter().find(|p| p.members.contains(&me.name)),
                 };
+                // Settled without it, this member would remember less than it took part in.
+                if let Some(other) =
+                    mine.as_ref().and_then(|p| p.unrecorded.as_ref()).filter(|member| **member != me.name)
+                {
+                    bail!("{other} was bootstrapped, and has not recorded it yet")
+                }
+                let lineage = mine.map(|p| p.lineage).unwrap_or_default();
                 Ok(Settled { conf_id, changed, lineage })
             };
             let _ = events.send(Event::Settled(work()));
@@ -371,14 +382,28 @@ impl Supervising {
             return Ok(());
         };
         let own = self.store.memory();
+        let stood = running.stood_without_quorum.or(own.last_position).unwrap_or(position);
         let mut lineage = own.lineage.longer(&settled.lineage).clone();
         if lineage.is_empty() {
             // A first deploy that got here, or a cluster that ran before this release looked after it.
             let first = first_incarnation(&own.founding, position, &wsrep, &self.me.name)?;
             lineage = lineage.with(first);
         }
+        let view = self.datadir.look().saved_view.present().filter(|v| v.bootstrap).cloned();
+        if let Some(view) = view.as_ref().filter(|v| !own.explains(v) && own.lineage.newest() == lineage.newest()) {
+            // Somebody promoted this component by hand; whoever was further is then told from those behind.
+            if !view.represented_here() {
+                bail!("this component was promoted by hand, and the member that represents it has not recorded that");
+            }
+            let incarnation = self.incarnation(stood, "promoted by hand, with pc.bootstrap", &[])?;
+            log::warn("bootstrap.by_hand", &[("began_at", &stood)]);
+            self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
+            lineage = lineage.with(incarnation);
+        }
         let newest = lineage.newest().map(|i| i.id);
         self.keep(|memory| {
+            memory.begun = false;
+            memory.explained = view.map(|v| v.id());
             memory.lineage = lineage;
             memory.incarnation = newest;
             memory.last_position = Some(position);
@@ -434,7 +459,9 @@ impl Supervising {
         };
         let (child, mode) = (running.child.clone(), running.mode);
         let heard = running.sql_was_open;
-        let status = running.last.as_ref().map(|w| w.cluster_status);
+        // Asked once more: quorum may have been lost since the last look.
+        let fresh = heard.then(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user).1).flatten();
+        let status = fresh.as_ref().or(running.last.as_ref()).map(|w| w.cluster_status);
         // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
         // for this member for ever; a member of the primary component leaves it for good.
         let view = match status {

@@ -11,7 +11,7 @@ use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
 use crate::agent::client::Client;
 use crate::cluster::hold::Begin;
 use crate::cluster::lineage::{Incarnation, Lineage};
-use crate::cluster::observation::{File, Joining, MemberView, Memory, Process, StartMode};
+use crate::cluster::observation::{File, MemberView, Memory, Process, StartMode};
 use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, decide};
 use crate::galera::position::Position;
@@ -48,7 +48,7 @@ impl Supervising {
         })
     }
 
-    fn incarnation(&self, at: Position, proof: &str, left_out: &[String]) -> Result<Incarnation> {
+    pub(super) fn incarnation(&self, at: Position, proof: &str, left_out: &[String]) -> Result<Incarnation> {
         Ok(Incarnation {
             number: self.store.memory().lineage.next_number(),
             id: random_uuid()?,
@@ -181,15 +181,8 @@ impl Supervising {
     }
 
     fn join(&mut self, lineage: &Lineage) -> Result<()> {
-        let incarnation = lineage.newest().map(|i| i.id);
         let from = self.standing.position();
-        // Before the start: from now on the data may be replaced, and this says that it was judged. The
-        // lineage comes with it, for whoever has transactions of an incarnation must know how it began.
-        self.keep(|memory| {
-            let from = memory.joining.take().map_or(from, |earlier| from.or(earlier.from));
-            memory.joining = Some(Joining { from, incarnation });
-            memory.lineage = memory.lineage.longer(lineage).clone();
-        })?;
+        self.keep(|memory| memory.begin_join(from, lineage))?;
         self.begin(StartMode::Join, from)
     }
 
@@ -213,6 +206,7 @@ impl Supervising {
             memory.last_position = Some(begin.expect);
             memory.joining = None;
             memory.voted_out = false;
+            memory.begun = true;
         })
     }
 
@@ -229,6 +223,8 @@ impl Supervising {
         if mode != StartMode::RestoreView {
             self.set_view_aside()?;
         }
+        // Galera marks a restored view like one that somebody made primary by hand; this one is ours.
+        self.keep(|memory| memory.begun = mode != StartMode::Join)?;
         let log_since = mariadbd::error_log_length(&self.config);
         let child = mariadbd::start(&self.config, position, mode == StartMode::Bootstrap)?;
         let mode_text = format!("{mode:?}");

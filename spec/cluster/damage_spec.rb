@@ -1,0 +1,158 @@
+# frozen_string_literal: true
+
+require_relative 'support'
+
+RSpec.describe 'damaged and misleading evidence', type: :cluster do
+  ClusterSpec.with_lab(self, 'damage', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC)
+
+  after do
+    lab.power_on(*lab.instances)
+    start_all
+    wait_healthy(limit: 200)
+    expect_nothing_lost
+    expect(history).to eq(@history), 'the cluster is on another history now'
+  end
+
+  before do
+    write(0, "before #{SecureRandom.hex(4)}")
+    @history = history
+  end
+
+  def history = value(0, "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'wsrep_cluster_state_uuid'")
+  def run(instance, *options) = lab.exec(instance, '/var/vcap/jobs/bootstrap/bin/run', *options)
+
+  # Kills these while an ALTER TABLE runs everywhere: Galera keeps a zeroed grastate.dat during a DDL.
+  def kill_during_ddl(instances)
+    3.times do
+      lab.sql(0, 'CREATE TABLE IF NOT EXISTS ledger.big (a INT AUTO_INCREMENT PRIMARY KEY, b CHAR(200) NOT NULL DEFAULT "x")')
+      lab.sql(0, 'INSERT INTO ledger.big (b) SELECT "x" FROM seq_1_to_150000', limit: 60)
+      alter = Thread.new { lab.sql(0, 'ALTER TABLE ledger.big ADD COLUMN c INT, ALGORITHM=COPY', limit: 60) }
+      LabParts.wait('the DDL to run everywhere', 20, pause: 0.01) { lab.instances.all? { |i| zeroed?(i) } }
+      instances.map { |i| Thread.new { lab.exec(i, 'pkill', '-KILL', '-x', 'mariadbd') } }.each(&:join)
+      alter.value
+      return if instances.all? { |i| zeroed?(i) }
+      start_all(instances)
+      wait_healthy
+      lab.sql(0, 'DROP TABLE ledger.big', limit: 60)
+    end
+    raise 'no kill hit the DDL'
+  end
+
+  # Read from outside: the DDL is over before a command in the VM would be.
+  def zeroed?(instance) = File.read(lab.vm(instance).vcap('store/mariadb/data/grastate.dat')).include?('00000000-0000-0000-0000-000000000000')
+
+  it 'a crash of all during an ALTER TABLE: never a cluster on the nil history; a person goes on, nothing is lost' do
+    lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+    kill_during_ddl(lab.instances)
+    start_all
+    lab.instances.each { |i| wait_saying(i, /grastate.dat knows no history.*what the storage engine has goes to #{@history}:\d+.*--node mysql\/\d/) }
+    expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
+    node = supervisor(0)['detail'][%r{--node (mysql/\d)}, 1]
+    accept = supervisor(0)['detail'].scan(/--accept-missing mysql\/\d/).flat_map(&:split)
+    forced = run(0, '--node', node, *accept)
+    expect([forced.status, forced.out]).to match([0, a_string_including('Recovered:')]), forced.to_s
+  end
+
+  it 'a crash of one during an ALTER TABLE: it comes back by a full copy, by itself' do
+    lab.sql(0, 'DROP TABLE IF EXISTS ledger.big', limit: 60)
+    kill_during_ddl(['mysql/2'])
+    wait_healthy
+    expect(log(2)).to include('its own state cannot be gone on from, and all that it can have')
+    lab.sql(0, 'DROP TABLE IF EXISTS ledger.big', limit: 60)
+  end
+
+  { 'missing' => 'rm -f', 'empty' => 'truncate -s 0', 'garbage' => 'dd if=/dev/urandom bs=90 count=1 status=none of=' }.each do |what, command|
+    it "grastate.dat is #{what} on one after a power loss: no new history, it comes back by a full copy" do
+      all_down
+      forget_views
+      lab.exec(1, 'sh', '-c', what == 'garbage' ? "#{command}#{data(1, 'grastate.dat')}" : "#{command} #{data(1, 'grastate.dat')}")
+      start_all
+      wait_healthy
+      expect(lineage(0).last).to match([%r{mysql/[02]}, 'EveryMemberSeen'])
+    end
+  end
+
+  it 'grastate.dat is missing, empty and garbage on one each: no new history; a person goes on' do
+    all_down
+    forget_views
+    remove(0, 'grastate.dat')
+    lab.exec(1, 'truncate', '-s', '0', data(1, 'grastate.dat'))
+    lab.exec(2, 'dd', 'if=/dev/urandom', 'bs=90', 'count=1', 'status=none', "of=#{data(2, 'grastate.dat')}")
+    start_all
+    wait_saying('mysql/0', %r{--node mysql/0})
+    sleep 2
+    expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
+    refused = run(1)
+    expect([refused.status, refused.out]).to match([3, a_string_including('the furthest cannot be made primary by itself', '--node mysql/0')])
+    forced = run(1, '--node', 'mysql/0')
+    expect([forced.status, forced.out]).to match([0, a_string_including('Recovered: mysql/0 was bootstrapped')]), forced.to_s
+  end
+
+  it 'a clean grastate.dat that a failed join elsewhere turned to -1' do
+    lab.stop
+    expect(grastate(1)['seqno']).to match(/\A\d+\z/)
+    lab.exec(1, 'sh', '-c', 'setpriv --reuid=vcap --regid=vcap --init-groups /var/vcap/packages/mariadb/bin/mariadbd --defaults-file=/var/vcap/jobs/mariadb/config/my.cnf >/dev/null 2>&1', limit: 90)
+    expect(grastate(1)['seqno']).to eq('-1')
+    lab.start
+  end
+
+  it 'an empty and a torn gvwstate.dat never stop a start (K17)' do
+    all_down
+    lab.exec(0, 'truncate', '-s', '0', data(0, 'gvwstate.dat'))
+    lab.exec(1, 'truncate', '-s', '80', data(1, 'gvwstate.dat'))
+    start_all
+    wait_healthy
+  end
+
+  it 'a torn memory on one: nothing is begun without it, and it says so' do
+    all_down
+    forget_views
+    kept = lab.exec(1, 'cat', '/var/vcap/store/mariadb/galera/memory.json').out
+    lab.exec(1, 'truncate', '-s', '40', '/var/vcap/store/mariadb/galera/memory.json')
+    start_all
+    wait_saying('mysql/0', /what it remembers cannot be read/)
+    sleep 2
+    expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
+    lab.exec(1, 'sh', '-c', 'cat > /var/vcap/store/mariadb/galera/memory.json', stdin: kept)
+  end
+
+  it 'the clock of one member jumps, forward and back' do
+    ['+40d', '-40d'].each do |jump|
+      lab.monit(1, 'unmonitor', 'mariadb')
+      lab.drain(1)
+      started = lab.exec(1, 'faketime', '-f', jump, '/var/vcap/jobs/mariadb/bin/start')
+      expect(started).to be_ok, started.to_s
+      wait_healthy
+      expect(log(1).lines.last).not_to start_with(Time.now.utc.strftime('%Y-%m-%d')), 'the clock did not jump'
+      all_down
+      forget_views
+      lab.instances.each { |i| i == 'mysql/1' ? lab.exec(i, 'faketime', '-f', jump, '/var/vcap/jobs/mariadb/bin/start') : lab.monit(i, 'start', 'mariadb') }
+      wait_healthy
+      expect_nothing_lost
+    end
+  end
+
+  it 'the disk of one member is full: it stands and says so, the others serve, and it comes back' do
+    lab.stop(2)
+    lab.exec(2, 'sh', '-c', 'cp -a /var/vcap/store /tmp/store && mount -t tmpfs -o size=400m tmpfs /var/vcap/store && cp -a /tmp/store/. /var/vcap/store && rm -rf /tmp/store')
+    lab.start(2)
+    wait_healthy
+    lab.exec(2, 'pkill', '-KILL', '-x', 'mariadbd')
+    lab.monit(2, 'unmonitor', 'mariadb')
+    wait('the supervisor to be gone') { supervisor(2).nil? }
+    lab.exec(2, 'dd', 'if=/dev/zero', 'of=/var/vcap/store/full', 'bs=1M', limit: 60)
+    write(0, 'while the disk of mysql/2 is full')
+    lab.monit(2, 'start', 'mariadb')
+    wait('the error to be told') { log(2).lines.last(30).join.match?(/No space left|ended with|no position/) }
+    expect([0, 1].all? { |i| synced?(i) }).to be(true)
+    write(1, 'still, and again')
+    lab.exec(2, 'rm', '/var/vcap/store/full')
+    lab.monit(2, 'start', 'mariadb')
+    wait_healthy(limit: 200)
+    expect_nothing_lost
+    # Back onto the disk that outlives this example.
+    lab.stop(2)
+    lab.exec(2, 'sh', '-c', 'cp -a /var/vcap/store /tmp/store && umount /var/vcap/store && rm -rf /var/vcap/store/* && cp -a /tmp/store/. /var/vcap/store && rm -rf /tmp/store')
+    lab.start(2)
+  end
+end

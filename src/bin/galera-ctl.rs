@@ -7,12 +7,11 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use mariadb_galera::agent::client::Client;
 use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::cluster::diagnosis::{ClusterCode, diagnose};
 use mariadb_galera::cluster::join::may_abandon;
 use mariadb_galera::cluster::member::Member;
 use mariadb_galera::cluster::observation::{Phase, SupervisorSight};
 use mariadb_galera::cluster::primary::primaries;
-use mariadb_galera::cluster::recovery::{Recovery, recovery};
-use mariadb_galera::cluster::start::way_out;
 use mariadb_galera::config::{self, MemberConfig};
 use mariadb_galera::errand::table;
 use mariadb_galera::host::datadir::DataDir;
@@ -36,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// All members side by side, and what there is to do
+    /// All members side by side, what it means, and what there is to do
     Status,
     /// This member's last sequence number; -1 if it is not known
     Seqno,
@@ -78,23 +77,9 @@ fn run(arguments: &Arguments) -> Result<Exit> {
 fn status(config: &MemberConfig) -> Exit {
     let members: Vec<&Member> = config.cluster.members.iter().collect();
     let views = Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port).observe(&members);
-    println!("{}", table::of(&views));
-    let (exit, verdict) = match recovery(&config.cluster, &views) {
-        Recovery::Healthy(primary) => {
-            (Exit::Done, format!("Healthy: all {} members are Synced in one primary component.", primary.size))
-        }
-        Recovery::PrimaryExists { out, .. } => {
-            let out: Vec<String> = out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-            (Exit::Failed, format!("Degraded: {}.", out.join("; ")))
-        }
-        Recovery::Refuse(no) => (Exit::Failed, format!("Down: {no}{}.", way_out(&config.cluster, &views, &no))),
-        Recovery::UnderWay(what) => (Exit::Failed, format!("Down, and something is under way: {what}.")),
-        Recovery::Begin(proof) => {
-            (Exit::Failed, format!("Down. {} can bring the cluster back. {proof}.", proof.member()))
-        }
-    };
-    println!("{verdict}");
-    exit
+    let diagnosis = diagnose(&config.cluster, &views);
+    println!("{}\n{diagnosis}", table::of(&views));
+    if diagnosis.code == ClusterCode::Healthy { Exit::Done } else { Exit::Failed }
 }
 
 fn own(config: &MemberConfig) -> Result<mariadb_galera::cluster::observation::Observation> {

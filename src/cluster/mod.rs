@@ -10,9 +10,11 @@
 //! | may a member be bootstrapped, and what is the proof? | [`bootstrap`] |
 //! | so how does this member start now? | [`start`] |
 //! | is it fit for clients? | [`health`] |
+//! | what does it all mean, in words for a person? | [`diagnosis`] |
 //! | what does the errand do? | [`recovery`] |
 
 pub mod bootstrap;
+pub mod diagnosis;
 pub mod health;
 pub mod hold;
 pub mod join;

@@ -10,6 +10,7 @@ use super::member::Member;
 use super::standing::Standing;
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::{SavedView, ViewId};
+use crate::galera::log_lines::Evidence;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 use crate::galera::wsrep::{ClusterStatus, Wsrep};
@@ -25,6 +26,15 @@ pub struct Observation {
     pub supervisor: SupervisorSight,
     /// The `mariadbd` that runs on the member's data directory, found in /proc, not by a pid file.
     pub process: Option<Process>,
+    /// For how many seconds that process has run.
+    #[serde(default)]
+    pub process_seconds: Option<u64>,
+    /// How often `mariadbd` was started lately.
+    #[serde(default)]
+    pub starts: Starts,
+    /// What the end of MariaDB's error log proves (K8).
+    #[serde(default)]
+    pub log: Vec<Evidence>,
     /// Which ports have a listener on this VM.
     pub ports: Ports,
     /// What a fresh connection to the server met.
@@ -195,6 +205,15 @@ pub struct Process {
     pub state_transfer: bool,
 }
 
+/// How often `mariadbd` was started lately, from the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starts {
+    /// In the last hour.
+    pub last_hour: u32,
+    /// How it last ended, in words.
+    pub last_end: Option<String>,
+}
+
 /// What tells one process from any other on its VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessMark {
@@ -311,6 +330,9 @@ pub struct Host {
     pub free_inodes: Option<u64>,
     /// How long a small write and fsync took there, in milliseconds; none while it hangs.
     pub write_milliseconds: Option<u64>,
+    /// That this write hangs or failed, in words; none while all is well, or nothing is known yet.
+    #[serde(default)]
+    pub write_fault: Option<String>,
     /// Load average over one minute.
     pub load: Option<f64>,
 }
@@ -443,7 +465,9 @@ pub enum Sight {
     Refused,
     /// No answer in time, or no route: says nothing about the member.
     Silent(String),
-    /// It answered something else than an observation: wrong password, another instance, an error.
+    /// Another instance answered: stale DNS, or an address that was given away again.
+    Another(String),
+    /// It answered something else than an observation: wrong password, an error.
     Unusable(String),
 }
 
@@ -472,7 +496,7 @@ impl MemberView {
             Sight::Seen(_) => None,
             Sight::Refused => Some("its VM answers but its agent does not run".into()),
             Sight::Silent(why) => Some(format!("its agent does not answer: {why}")),
-            Sight::Unusable(why) => Some(format!("its agent's answer cannot be used: {why}")),
+            Sight::Another(why) | Sight::Unusable(why) => Some(format!("its agent's answer cannot be used: {why}")),
         }
     }
 }
@@ -483,7 +507,7 @@ pub fn identified(asked: &Member, observation: Observation) -> Sight {
     if observation.member.id == asked.id {
         Sight::Seen(Box::new(observation))
     } else {
-        Sight::Unusable(format!(
+        Sight::Another(format!(
             "asked instance {} at {}, and instance {} ({}) answered: stale DNS or a reused address",
             asked.id, asked.address, observation.member.id, observation.member.name
         ))

@@ -7,9 +7,10 @@ use super::observation::*;
 use super::standing::{Provenance, Standing, Unknown};
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
+use crate::galera::log_lines::evidence;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
-use crate::galera::wsrep::{ClusterStatus, LocalState, tests::synced};
+use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep, tests::synced};
 
 /// The history of all situations that do not say otherwise.
 pub const H: Uuid = Uuid::from_u128(0x746e46f38f7611e79c1ca220eabab4ba);
@@ -64,6 +65,9 @@ pub fn down(n: u32, seqno: u64) -> Observation {
             view_seconds: None,
         })),
         process: None,
+        process_seconds: None,
+        starts: Starts::default(),
+        log: Vec::new(),
         ports: Ports::default(),
         sql: Sql::Closed { why: "down".into() },
         wsrep: None,
@@ -153,6 +157,22 @@ pub fn running(n: u32, seqno: u64) -> Observation {
     o.phase(Phase::Starting)
 }
 
+/// A member that waits at start-up for a primary component, in a component of so many members.
+pub fn wedged(n: u32, seqno: u64, group: u32) -> Observation {
+    running(n, seqno).with(|o| {
+        o.process_seconds = Some(600);
+        o.ports.galera = true;
+        o.log = evidence(&format!(
+            "[Warning] WSREP: no nodes coming from prim view, prim not possible\n[Note] WSREP: New COMPONENT: primary = no, bootstrap = no, my_idx = 0, memb_num = {group}"
+        ));
+    })
+}
+
+/// A member that lives without quorum, in a component of so many members.
+pub fn non_primary(n: u32, seqno: u64, group: u32) -> Observation {
+    primary(n, seqno, &[n]).state(ClusterStatus::NonPrimary, LocalState::Initialized).wsrep(|w| w.cluster_size = group)
+}
+
 /// A saved view of number `seq` with these members.
 pub fn view(me: u32, seq: u32, members: &[u32]) -> File<SavedView> {
     let uuid = |n: &u32| Uuid::from_u128(u128::from(*n + 1) << 96 | 0x8000 << 48 | 1);
@@ -167,6 +187,36 @@ pub fn view(me: u32, seq: u32, members: &[u32]) -> File<SavedView> {
 
 /// The words that make one situation of another.
 impl Observation {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Observation)) -> Observation {
+        change(&mut self);
+        self
+    }
+
+    pub(crate) fn wsrep(mut self, change: impl FnOnce(&mut Wsrep)) -> Observation {
+        change(self.wsrep.as_mut().unwrap());
+        self
+    }
+
+    /// One of so many members.
+    pub(crate) fn of(self, members: u32) -> Observation {
+        self.with(|o| o.member.expects = cluster(members).members.into_iter().map(|m| m.name).collect())
+    }
+
+    /// What its connects to these peers met, on both ports.
+    pub(crate) fn finds(self, peers: &[u32], answer: PortAnswer) -> Observation {
+        let found = |n: &u32| PeerPorts { name: format!("mysql/{n}"), agent: answer, galera: answer };
+        self.with(|o| o.peers.extend(peers.iter().map(found)))
+    }
+
+    /// It was stopped cleanly, and did not leave last.
+    pub(crate) fn stopped(self) -> Observation {
+        self.safe().with(|o| {
+            if let File::Present(grastate) = &mut o.disk.grastate {
+                grastate.safe_to_bootstrap = false;
+            }
+        })
+    }
+
     pub(crate) fn phase(mut self, phase: Phase) -> Observation {
         if let SupervisorSight::Present(supervisor) = &mut self.supervisor {
             supervisor.phase = phase;

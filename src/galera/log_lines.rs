@@ -1,5 +1,7 @@
 //! Lines of MariaDB's error log that tell what Galera is at while SQL is closed.
 
+use serde::{Deserialize, Serialize};
+
 /// Whether the log's last word is that the component is primary; none where it says nothing about it.
 pub fn in_primary_component(log: &str) -> Option<bool> {
     const MARK: &str = "New COMPONENT: primary = ";
@@ -13,6 +15,129 @@ pub fn in_primary_component(log: &str) -> Option<bool> {
 /// and never becomes Synced. Seen when two members receive IST at the same moment.
 pub fn must_restart(log: &str) -> Option<&str> {
     log.lines().rev().find(|line| line.contains("[ERROR]") && line.contains("node restart required"))
+}
+
+/// A kind of line that proves something (K8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogKind {
+    /// This life of the server began.
+    Started,
+    /// It found a saved view and waits for exactly its members.
+    ViewRestored,
+    /// Nobody comes from a primary view.
+    NoPrimView,
+    /// A member saved another view than this one.
+    OtherView,
+    /// The component has no quorum.
+    NonPrimaryComponent,
+    /// The component has a quorum.
+    PrimaryComponent,
+    /// Galera told the server that there is no quorum.
+    ReceivedNonPrimary,
+    /// The view that the server was told, without quorum.
+    NonPrimaryView,
+    /// No primary component within Galera's own time-out.
+    JoinTimedOut,
+    /// This member has more than the cluster; Galera aborts (Q10).
+    ReversingHistory,
+    /// The others evicted it.
+    Evicted,
+    /// The others voted it out.
+    Inconsistent,
+    /// Its peers are of another group.
+    WrongGroup,
+    /// TLS between members fails.
+    TlsFailed,
+    /// Another failure of a handshake.
+    HandshakeFailed,
+    /// A state transfer failed, and this life leads nowhere.
+    TransferFailed,
+    /// The disk is full (errno 28).
+    DiskFull,
+    /// The server died of a signal of its own making.
+    Crashed,
+    /// What only a newer agent knows.
+    #[serde(other)]
+    Unfamiliar,
+}
+
+/// What the error log says of one kind, since the server was last started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The kind.
+    pub kind: LogKind,
+    /// The last such line, cut if it is long.
+    pub text: String,
+    /// How many such lines there are.
+    pub times: u32,
+}
+
+/// The lines that prove something, of the server's last life only: one entry a kind, the kind that spoke
+/// last at the end.
+pub fn evidence(log: &str) -> Vec<Evidence> {
+    let mut found: Vec<Evidence> = Vec::new();
+    for line in log.lines() {
+        let Some(kind) = kind_of(line) else { continue };
+        if kind == LogKind::Started {
+            found.clear();
+        }
+        let earlier = found.iter().position(|e| e.kind == kind).map(|at| found.remove(at));
+        let times = earlier.map_or(0, |e| e.times).saturating_add(1);
+        found.push(Evidence { kind, text: line.trim().chars().take(LONGEST).collect(), times });
+    }
+    found
+}
+
+/// Where a line is cut.
+const LONGEST: usize = 240;
+
+fn kind_of(line: &str) -> Option<LogKind> {
+    let has = |words: &str| line.contains(words);
+    let any = |of: &[&str]| of.iter().any(|words| has(words));
+    Some(match () {
+        () if any(&["tarting MariaDB", ") starting as process"]) && has("as process") => LogKind::Started,
+        () if has("restore pc from disk successfully") => LogKind::ViewRestored,
+        () if has("no nodes coming from prim view") => LogKind::NoPrimView,
+        () if has("is inconsistent to restored view") => LogKind::OtherView,
+        () if has("New COMPONENT: primary = no") => LogKind::NonPrimaryComponent,
+        () if has("New COMPONENT: primary = yes") => LogKind::PrimaryComponent,
+        () if has("Received NON-PRIMARY") => LogKind::ReceivedNonPrimary,
+        () if any(&["view# -1: non-Primary", "status: non-primary"]) => LogKind::NonPrimaryView,
+        () if any(&["failed to reach primary view", "gcomm backend connection: 110"]) => LogKind::JoinTimedOut,
+        () if any(&["Reversing history:", "is greater than group seqno"]) => LogKind::ReversingHistory,
+        () if any(&["evicted out of the cluster", "evicted permanently from cluster"]) => LogKind::Evicted,
+        () if any(&["inconsistent with group. Leaving", "Inconsistent by consensus"]) => LogKind::Inconsistent,
+        () if has("handshake failed, my group") => LogKind::WrongGroup,
+        () if tls_failed(line) => LogKind::TlsFailed,
+        () if any(&["handshake failed", "Handshake failed"]) => LogKind::HandshakeFailed,
+        () if any(&[
+            "Will never receive state",
+            "SST failed",
+            "node restart required",
+            "cannot be completed, need to",
+        ]) =>
+        {
+            LogKind::TransferFailed
+        }
+        () if any(&["No space left on device", "errno: 28", "Errcode: 28", "free some space"]) => LogKind::DiskFull,
+        () if has("[ERROR]") && has(" got signal ") => LogKind::Crashed,
+        () => return None,
+    })
+}
+
+fn tls_failed(line: &str) -> bool {
+    let tls = ["SSL", "TLS", "tlsv1", "certificate"].iter().any(|word| line.contains(word));
+    let failed = ["fail", "error", "alert", "wrong version", "expired"].iter().any(|word| line.contains(word));
+    tls && failed && line.contains("WSREP")
+}
+
+/// The last component that the log tells of: whether it is primary, and how many members it has.
+pub fn last_component(evidence: &[Evidence]) -> Option<(bool, Option<u32>)> {
+    let last =
+        evidence.iter().rev().find(|e| matches!(e.kind, LogKind::NonPrimaryComponent | LogKind::PrimaryComponent))?;
+    let members = last.text.split_once("memb_num = ").and_then(|(_, number)| number.trim().parse().ok());
+    Some((last.kind == LogKind::PrimaryComponent, members))
 }
 
 #[cfg(test)]
@@ -34,5 +159,89 @@ mod tests {
         let failed = "2026-11-21  0:39:29 2 [ERROR] WSREP: Receiving IST failed, node restart required: IST receiver reported failure: 'IST didn't contain all write sets, expected last: 12 last received: 11' (71)";
         assert_eq!(must_restart(&format!("x\n{failed}\ny")), Some(failed));
         assert_eq!(must_restart("2026-11-21  0:39:29 2 [Note] WSREP: IST received: 746e46f3:12"), None);
+    }
+
+    #[test]
+    fn k8_q10_lines_that_prove_something_are_found_by_kind() {
+        use LogKind::*;
+        for (line, kind) in [
+            (
+                "2026-11-21  0:39:29 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x server_uid y as process 7",
+                Started,
+            ),
+            (
+                "2017-10-21 21:57:32 1 [Note] /var/vcap/bin/mysqld (mysqld 10.1.24-MariaDB) starting as process 1890 ...",
+                Started,
+            ),
+            ("[Note] WSREP: restore pc from disk successfully", ViewRestored),
+            ("[Warning] WSREP: no nodes coming from prim view, prim not possible", NoPrimView),
+            (
+                "[Warning] WSREP: node uuid: 11247975 last_prim(type: 2, uuid: 11247975) is inconsistent to restored view(type: V_NON_PRIM, uuid: 069ddd4c",
+                OtherView,
+            ),
+            (
+                "[Note] WSREP: New COMPONENT: primary = no, bootstrap = no, my_idx = 0, memb_num = 3",
+                NonPrimaryComponent,
+            ),
+            ("[Note] WSREP: New COMPONENT: primary = yes, bootstrap = no, my_idx = 0, memb_num = 3", PrimaryComponent),
+            ("[Note] WSREP: Received NON-PRIMARY.", ReceivedNonPrimary),
+            (
+                "[Note] WSREP: New cluster view: global state: 7:2, view# -1: non-Primary, number of nodes: 3, my index: 0",
+                NonPrimaryView,
+            ),
+            ("  status: non-primary", NonPrimaryView),
+            ("[ERROR] WSREP: failed to open gcomm backend connection: 110: failed to reach primary view", JoinTimedOut),
+            (
+                "[ERROR] WSREP: Reversing history: 37 -> 34, this member has applied 3 more events than the primary",
+                ReversingHistory,
+            ),
+            (
+                "[ERROR] WSREP: Local state seqno (37) is greater than group seqno (34): states diverged.",
+                ReversingHistory,
+            ),
+            (
+                "[Warning] WSREP: this node has been evicted out of the cluster, gcomm backend restart is required",
+                Evicted,
+            ),
+            ("[ERROR] WSREP: Member 2(x) is inconsistent with group. Leaving cluster.", Inconsistent),
+            ("[ERROR] WSREP: Inconsistent by consensus on 746e46f3:13", Inconsistent),
+            ("[ERROR] WSREP: handshake failed, my group: 'galera', peer group: 'other'", WrongGroup),
+            ("[Warning] WSREP: Handshake failed: certificate verify failed", TlsFailed),
+            ("[ERROR] WSREP: Client handshake failed", HandshakeFailed),
+            (
+                "[ERROR] WSREP: 1.0 (x): State transfer to 0.0 (y) failed: -255. Will never receive state. Need to abort.",
+                TransferFailed,
+            ),
+            (
+                "[ERROR] mariadbd: Disk full (/tmp); waiting for someone to free some space... (errno: 28 \"No space left on device\")",
+                DiskFull,
+            ),
+            ("261121  0:39:29 [ERROR] mysqld got signal 11 ;", Crashed),
+        ] {
+            assert_eq!(kind_of(line), Some(kind), "{line}");
+        }
+        for line in
+            ["[Note] WSREP: SSL handshake successful, remote endpoint ssl://10.0.0.1", "[Note] WSREP: protonet", ""]
+        {
+            assert_eq!(kind_of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn k13_only_the_servers_last_life_is_evidence() {
+        let log = "a Starting MariaDB 1 as process 7\nReversing history: 3 -> 2\nb Starting MariaDB 1 as process 8\n\
+            New COMPONENT: primary = no, bootstrap = no, my_idx = 0, memb_num = 1\nReceived NON-PRIMARY.\n\
+            New COMPONENT: primary = no, bootstrap = no, my_idx = 0, memb_num = 3\n";
+        let found = evidence(log);
+        let kinds: Vec<(LogKind, u32)> = found.iter().map(|e| (e.kind, e.times)).collect();
+        assert_eq!(kinds, [(LogKind::Started, 1), (LogKind::ReceivedNonPrimary, 1), (LogKind::NonPrimaryComponent, 2)]);
+        assert_eq!(last_component(&found), Some((false, Some(3))));
+        assert_eq!(evidence(&"x".repeat(9)), []);
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_agent_does_not_spoil_the_rest() {
+        let newer: Evidence = serde_json::from_str(r#"{"kind": "brand_new", "text": "x", "times": 1}"#).unwrap();
+        assert_eq!(newer.kind, LogKind::Unfamiliar);
     }
 }

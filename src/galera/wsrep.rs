@@ -72,11 +72,47 @@ pub struct Wsrep {
     pub read_only: bool,
     /// Galera's version.
     pub provider_version: String,
+    /// `wsrep_on`; OFF, the server takes writes that no other member gets.
+    #[serde(default = "on")]
+    pub on: bool,
+    /// `wsrep_desync`: desynced by hand. A donor is desynced without it.
+    #[serde(default)]
+    pub desync: bool,
+    /// `wsrep_reject_queries` is not NONE: clients are turned away by hand.
+    #[serde(default)]
+    pub reject_queries: bool,
+    /// Whether replication stands still at this moment, for flow control.
+    #[serde(default)]
+    pub flow_control_active: bool,
+    /// Whether it is this member that asks for that.
+    #[serde(default)]
+    pub flow_control_requested: bool,
+    /// Transactions that wait to be applied here.
+    #[serde(default)]
+    pub local_recv_queue: u64,
+    /// The oldest transaction that this member can give to a joiner by IST.
+    #[serde(default)]
+    pub local_cached_downto: Option<u64>,
+    /// Members that were late, as `uuid:address:times`, separated by commas.
+    #[serde(default)]
+    pub evs_delayed: String,
+    /// The UUIDs of the members that were evicted, separated by commas.
+    #[serde(default)]
+    pub evs_evict_list: String,
+    /// `pc.ignore_sb` or `pc.ignore_quorum`, those of them that are on.
+    #[serde(default)]
+    pub quorum_ignored: Vec<String>,
+}
+
+/// An older agent does not tell `wsrep_on`; it is OFF only where a person made it so.
+fn on() -> bool {
+    true
 }
 
 impl Wsrep {
-    /// From the rows of `SHOW GLOBAL STATUS LIKE 'wsrep%'` and the variable `read_only`; none where
-    /// the server has no wsrep status at all (not a Galera server).
+    /// From the rows of `SHOW GLOBAL STATUS LIKE 'wsrep%'` and those of the variables of that name, which
+    /// are no less telling, and the variable `read_only`; none where the server has no wsrep status at all
+    /// (not a Galera server).
     pub fn from_rows(rows: &BTreeMap<String, String>, read_only: bool) -> Option<Wsrep> {
         let text = |name: &str| rows.get(name).map(String::as_str).unwrap_or_default();
         let number = |name: &str| text(name).parse::<u64>().ok().filter(|n| *n != u64::MAX);
@@ -110,6 +146,16 @@ impl Wsrep {
             desync_count: number("wsrep_desync_count").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
             read_only,
             provider_version: text("wsrep_provider_version").to_owned(),
+            on: !text("wsrep_on").eq_ignore_ascii_case("off"),
+            desync: is_on(text("wsrep_desync")),
+            reject_queries: !matches!(text("wsrep_reject_queries"), "" | "NONE"),
+            flow_control_active: is_on(text("wsrep_flow_control_active")),
+            flow_control_requested: is_on(text("wsrep_flow_control_requested")),
+            local_recv_queue: number("wsrep_local_recv_queue").unwrap_or_default(),
+            local_cached_downto: number("wsrep_local_cached_downto").filter(|n| *n > 0),
+            evs_delayed: text("wsrep_evs_delayed").to_owned(),
+            evs_evict_list: text("wsrep_evs_evict_list").to_owned(),
+            quorum_ignored: options_on(text("wsrep_provider_options"), &["pc.ignore_sb", "pc.ignore_quorum"]),
         })
     }
 
@@ -138,6 +184,21 @@ impl Wsrep {
     pub fn position(&self) -> Option<Position> {
         Position::new(self.local_state_uuid?, self.last_committed?)
     }
+}
+
+/// Galera writes `true` where the server writes `ON`.
+fn is_on(value: &str) -> bool {
+    ["on", "true", "1", "yes"].iter().any(|yes| value.eq_ignore_ascii_case(yes))
+}
+
+/// Those of the named provider options that are on.
+fn options_on(options: &str, names: &[&str]) -> Vec<String> {
+    let pairs = options.split(';').filter_map(|option| option.split_once('='));
+    pairs
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .filter(|(name, value)| names.contains(name) && is_on(value))
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -196,5 +257,34 @@ pub(crate) mod tests {
     #[test]
     fn a_server_without_galera() {
         assert_eq!(Wsrep::from_rows(&BTreeMap::new(), false), None);
+    }
+
+    #[test]
+    fn what_slows_or_endangers_the_cluster() {
+        let rows = [
+            ("wsrep_cluster_status", "Primary"),
+            ("wsrep_on", "OFF"),
+            ("wsrep_desync", "ON"),
+            ("wsrep_reject_queries", "ALL"),
+            ("wsrep_flow_control_requested", "true"),
+            ("wsrep_flow_control_active", "false"),
+            ("wsrep_local_recv_queue", "17"),
+            ("wsrep_provider_options", "pc.ignore_quorum = false; pc.ignore_sb = true; pc.weight = 1"),
+        ];
+        let rows = rows.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let wsrep = Wsrep::from_rows(&rows, false).unwrap();
+        assert!(!wsrep.on && wsrep.desync && wsrep.reject_queries);
+        assert!(wsrep.flow_control_requested && !wsrep.flow_control_active);
+        assert_eq!((wsrep.local_recv_queue, wsrep.quorum_ignored), (17, vec!["pc.ignore_sb".to_owned()]));
+    }
+
+    #[test]
+    fn an_older_agents_answer_is_understood() {
+        let mut answer = serde_json::to_value(synced("746e46f3-8f76-11e7-9c1c-a220eabab4ba", 42)).unwrap();
+        let fields = answer.as_object_mut().unwrap();
+        for newer in ["on", "desync", "reject_queries", "local_recv_queue", "evs_delayed", "quorum_ignored"] {
+            assert!(fields.remove(newer).is_some(), "{newer}");
+        }
+        assert!(serde_json::from_value::<Wsrep>(answer).unwrap().on);
     }
 }

@@ -1,14 +1,16 @@
 //! The journal: what this member did and met, one JSON object a line, on the persistent disk.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::files::rename_durably;
+use crate::cluster::observation::Starts;
 use crate::log;
 
 /// Past this size the journal is set aside as `journal.jsonl.1`, which replaces an older one.
@@ -32,6 +34,39 @@ impl Journal {
         if let Err(e) = self.append(event, &details) {
             log::warn("journal.failed", &[("event", &event), ("why", &format!("{e:#}"))]);
         }
+    }
+
+    /// How often `mariadbd` was started in the last hour, by the end of the journal.
+    pub fn starts(&self) -> Starts {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let since = SystemTime::now().checked_sub(HOUR).unwrap_or(SystemTime::UNIX_EPOCH);
+        let recent = |event: &Value| {
+            let at = event.get("at").and_then(Value::as_str).and_then(|at| humantime::parse_rfc3339(at).ok());
+            at.is_some_and(|at| at >= since)
+        };
+        let mut starts = Starts::default();
+        for line in self.end().unwrap_or_default().lines().filter(|l| l.contains("\"mariadbd.st")) {
+            let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+            match event.get("event").and_then(Value::as_str) {
+                Some("mariadbd.started") if recent(&event) => starts.last_hour += 1,
+                Some("mariadbd.stopped") => {
+                    starts.last_end = event.pointer("/details/status").and_then(Value::as_str).map(str::to_owned);
+                }
+                _ => {}
+            }
+        }
+        starts
+    }
+
+    fn end(&self) -> std::io::Result<String> {
+        /// Some hundred events; more starts than that in an hour are as many as these.
+        const MOST: u64 = 64 * 1024;
+        let mut file = File::open(&self.path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn append(&self, event: &str, details: &Value) -> Result<()> {
@@ -59,5 +94,17 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join("journal.jsonl")).unwrap();
         let events: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!((events.len(), &events[0]["event"]), (2, &json!("x.y")));
+    }
+
+    #[test]
+    fn starts_are_counted_for_an_hour() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::in_dir(dir.path());
+        assert_eq!(journal.starts(), Starts::default());
+        let old = r#"{"at":"2017-10-21T21:57:33.000Z","event":"mariadbd.started","details":{}}"#;
+        std::fs::write(dir.path().join("journal.jsonl"), format!("{old}\ntorn\n")).unwrap();
+        journal.record("mariadbd.started", json!({}));
+        journal.record("mariadbd.stopped", json!({ "status": "signal 6" }));
+        assert_eq!(journal.starts(), Starts { last_hour: 1, last_end: Some("signal 6".into()) });
     }
 }

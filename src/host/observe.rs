@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::datadir::DataDir;
+use super::journal::Journal;
+use super::mariadbd::{error_log_length, error_log_since};
 use super::ports;
 use super::processes::find_mariadbd;
 use super::socket::{Reply, Request, ask};
 use super::sql;
 use super::store::Store;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{Host, Identity, Observation, PeerPorts, Ports, Sql, SupervisorSight};
+use crate::cluster::observation::{
+    Host, Identity, Observation, PeerPorts, Ports, Process, Sql, Starts, SupervisorSight,
+};
 use crate::cluster::standing::standing;
 use crate::config::MemberConfig;
+use crate::galera::log_lines::{Evidence, evidence};
 use crate::galera::wsrep::Wsrep;
 use crate::log;
 
@@ -55,7 +60,10 @@ pub fn at_hand(
         member: identity(config, me),
         at: log::now(),
         supervisor,
+        process_seconds: process.as_ref().and_then(age),
         process,
+        starts: Starts::default(),
+        log: Vec::new(),
         ports: Ports::default(),
         sql,
         wsrep,
@@ -67,14 +75,24 @@ pub fn at_hand(
     }
 }
 
+/// For how many seconds a process has run.
+fn age(process: &Process) -> Option<u64> {
+    /// The unit of start times in /proc, the same on all machines that we know.
+    const TICKS_PER_SECOND: u64 = 100;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let since_boot: u64 = uptime.split(['.', ' ']).next()?.parse().ok()?;
+    Some(since_boot.saturating_sub(process.started / TICKS_PER_SECOND))
+}
+
 /// Takes whole observations, one after the other. Keeps what must outlive one of them: a probe of the
-/// disk that still hangs.
+/// disk that still hangs, and what the error log said when it was last longer than before.
 #[derive(Debug)]
 pub struct Observer {
     config: MemberConfig,
     me: Member,
     others: Vec<Member>,
     probe: Arc<DiskProbe>,
+    log: Mutex<(u64, Vec<Evidence>)>,
 }
 
 impl Observer {
@@ -82,7 +100,7 @@ impl Observer {
     pub fn of(config: MemberConfig) -> Result<Observer, crate::config::BadConfig> {
         let (me, others) = config.split()?;
         let (me, others) = (me.clone(), others.into_iter().cloned().collect());
-        Ok(Observer { config, me, others, probe: Arc::default() })
+        Ok(Observer { config, me, others, probe: Arc::default(), log: Mutex::default() })
     }
 
     /// Looks at everything, in parallel where it may take long.
@@ -95,6 +113,8 @@ impl Observer {
             let mut seen = at_hand(&self.config, &self.me, supervisor, sql);
             seen.ports = self.ports();
             seen.host = self.host();
+            seen.log = self.log();
+            seen.starts = Journal::in_dir(&self.config.paths.state_dir).starts();
             seen.peers = peers.join().unwrap_or_default();
             seen
         })
@@ -108,6 +128,17 @@ impl Observer {
             ist: open.contains(&IST_PORT),
             sst: open.contains(&SST_PORT),
         }
+    }
+
+    /// What the end of the error log proves; read again only where it has changed.
+    fn log(&self) -> Vec<Evidence> {
+        const MOST: u64 = 128 * 1024;
+        let length = error_log_length(&self.config);
+        let Ok(mut known) = self.log.lock() else { return Vec::new() };
+        if known.0 != length {
+            *known = (length, evidence(&error_log_since(&self.config, length.saturating_sub(MOST))));
+        }
+        known.1.clone()
     }
 
     fn knock_on_peers(&self) -> Vec<PeerPorts> {
@@ -130,10 +161,12 @@ impl Observer {
     fn host(&self) -> Host {
         let dir = &self.config.paths.state_dir;
         let space = nix::sys::statvfs::statvfs(dir.as_path()).ok();
+        let (write_milliseconds, write_fault) = self.probe.ask(dir);
         Host {
             free_bytes: free_bytes(dir),
             free_inodes: space.map(|s| s.files_available()),
-            write_milliseconds: self.probe.ask(dir),
+            write_milliseconds,
+            write_fault,
             load: std::fs::read_to_string("/proc/loadavg").ok().and_then(|l| l.split_whitespace().next()?.parse().ok()),
         }
     }
@@ -168,34 +201,55 @@ struct DiskProbe {
 
 #[derive(Debug, Default)]
 struct ProbeState {
-    running: bool,
+    running: Option<Instant>,
     last: Option<(Instant, u64)>,
+    failed: Option<String>,
 }
 
 impl DiskProbe {
     /// Every so often; a sync each second would be load of our own making.
     const EVERY: Duration = Duration::from_secs(5);
 
-    /// The last write's milliseconds; none while one hangs.
-    fn ask(self: &Arc<DiskProbe>, dir: &Path) -> Option<u64> {
-        let mut state = self.state.lock().ok()?;
+    /// The last write's milliseconds, none while one hangs; and what is wrong, in words.
+    fn ask(self: &Arc<DiskProbe>, dir: &Path) -> (Option<u64>, Option<String>) {
+        let Ok(mut state) = self.state.lock() else { return (None, None) };
         let due = state.last.is_none_or(|(at, _)| at.elapsed() > DiskProbe::EVERY);
-        if due && !state.running {
-            state.running = true;
+        if due && state.running.is_none() {
             let (probe, dir) = (Arc::clone(self), dir.to_owned());
-            let spawned = std::thread::Builder::new().name("disk".into()).spawn(move || {
-                let begun = Instant::now();
-                let written =
-                    tempfile::tempfile_in(dir).and_then(|mut f| f.write_all(b"probe").and_then(|()| f.sync_all()));
-                if let Ok(mut state) = probe.state.lock() {
-                    state.running = false;
-                    let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    state.last = written.ok().map(|()| (Instant::now(), took));
-                }
-            });
-            state.running = spawned.is_ok();
+            let spawned = std::thread::Builder::new().name("disk".into()).spawn(move || probe.write(&dir));
+            state.running = spawned.is_ok().then(Instant::now);
         }
         let stale = state.last.is_some_and(|(at, _)| at.elapsed() > 3 * DiskProbe::EVERY);
-        state.last.filter(|_| !stale).map(|(_, took)| took)
+        let hangs = state.running.map(|since| since.elapsed()).filter(|hung| *hung > 2 * DiskProbe::EVERY);
+        let fault = hangs.map(|hung| format!("a small write has been hanging for {} s", hung.as_secs()));
+        (state.last.filter(|_| !stale).map(|(_, took)| took), fault.or_else(|| state.failed.clone()))
+    }
+
+    fn write(&self, dir: &Path) {
+        let begun = Instant::now();
+        let written = tempfile::tempfile_in(dir).and_then(|mut f| f.write_all(b"probe").and_then(|()| f.sync_all()));
+        if let Ok(mut state) = self.state.lock() {
+            state.running = None;
+            let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            state.failed = written.as_ref().err().map(|e| format!("a small write fails: {e}"));
+            state.last = written.ok().map(|()| (Instant::now(), took));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s19_a_disk_that_takes_no_write_is_told() {
+        let probe = Arc::new(DiskProbe::default());
+        probe.write(Path::new("/nowhere/at/all"));
+        let (took, fault) = probe.ask(Path::new("/nowhere/at/all"));
+        assert!(took.is_none() && fault.is_some_and(|f| f.contains("a small write fails")));
+        let dir = tempfile::tempdir().unwrap();
+        let probe = Arc::new(DiskProbe::default());
+        probe.write(dir.path());
+        assert!(matches!(probe.ask(dir.path()), (Some(_), None)));
     }
 }

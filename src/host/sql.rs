@@ -40,10 +40,12 @@ pub fn look(socket: &Path, user: &str) -> (Sql, Option<Wsrep>) {
 }
 
 fn status(connection: &mut Conn) -> mysql::Result<Option<Wsrep>> {
-    // Both answer without quorum; a query on a table would not (error 1047).
+    // These answer without quorum; a query on a table would not (error 1047).
     let rows: Vec<(String, String)> = connection.query("SHOW GLOBAL STATUS LIKE 'wsrep%'")?;
+    let variables: Vec<(String, String)> = connection.query("SHOW GLOBAL VARIABLES LIKE 'wsrep%'")?;
     let read_only: Option<(String, String)> = connection.query_first("SHOW GLOBAL VARIABLES LIKE 'read_only'")?;
-    let rows: BTreeMap<String, String> = rows.into_iter().collect();
+    // Where a name is both, the status counts.
+    let rows: BTreeMap<String, String> = variables.into_iter().chain(rows).collect();
     Ok(Wsrep::from_rows(&rows, read_only.is_some_and(|(_, value)| value == "ON")))
 }
 

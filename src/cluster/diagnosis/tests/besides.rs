@@ -1,0 +1,138 @@
+//! How sure a diagnosis is, what it warns of, and how it travels.
+
+use super::*;
+use crate::cluster::standing::{Provenance, Standing};
+use crate::galera::grastate::Grastate;
+
+#[test]
+fn s15_s23_how_sure_it_is() {
+    use Confidence::{Certain, OneWitness};
+    let busy = three(1).wsrep(|w| (w.flow_control_active, w.flow_control_requested) = (true, true));
+    for (views, expected, why) in [
+        (pair_and(silent(2)), Certain, "two say so"),
+        (vec![seen(three(0)), silent(1), silent(2)], OneWitness, "one says so"),
+        (all([three(0), busy, three(2)]), OneWitness, "one moment"),
+        (vec![seen(down(0, 9)), silent(1), silent(2)], Confidence::Unknown, "whoever is not seen may know better"),
+        (vec![silent(0), silent(1), silent(2)], Confidence::Unknown, "nobody is seen"),
+        (all([down(0, 9), down(1, 9), down(2, 9)]), Certain, "all are seen"),
+    ] {
+        assert_eq!(diagnose(&cluster(3), &views).confidence, expected, "{why}");
+    }
+}
+
+#[test]
+fn s12_s19_q10_q13_what_should_be_known_besides() {
+    let codes = |cluster: &Cluster, views: &[MemberView]| -> Vec<WarningCode> {
+        diagnose(cluster, views).warnings.into_iter().map(|w| w.code).collect()
+    };
+    let full = |n| three(n).with(|o| o.host.free_bytes = Some(0));
+    let zeroed = down(0, 9).with(|o| {
+        o.disk.grastate =
+            File::Present(Grastate { version: "2.1".into(), uuid: Uuid::NIL, seqno: -1, safe_to_bootstrap: true });
+    });
+    let old = down(2, 3).with(|o| o.position = Standing::At { position: at(3), from: Provenance::CleanStop });
+    let caches = |n| pair(n).wsrep(|w| w.local_cached_downto = Some(7));
+    let healthy = || all([three(0), three(1), three(2)]);
+    let with = |n: usize, view: MemberView| {
+        let mut v = healthy();
+        v[n] = view;
+        v
+    };
+    for (views, expected, why) in [
+        (healthy(), None, "nothing"),
+        (pair_and(silent(2)), Some(WarningCode::OneMoreLossLosesQuorum), "q13: two are left"),
+        (all([primary(0, 9, &[0])]), Some(WarningCode::SingleNode), "one member"),
+        (all([0, 1].map(|n| pair(n).of(2))), Some(WarningCode::EvenSizedCluster), "q13: two members"),
+        (all([full(0), full(1), three(2)]), Some(WarningCode::SeveralDisksFull), "s19: shared storage"),
+        (
+            with(0, seen(three(0).with(|o| o.host.free_bytes = Some(100 << 20)))),
+            Some(WarningCode::DiskNearlyFull),
+            "low",
+        ),
+        (
+            with(0, seen(three(0).finds(&[1], PortAnswer::Silent))),
+            Some(WarningCode::LinksCut),
+            "s4: well, and not reached",
+        ),
+        (
+            with(0, seen(three(0).wsrep(|w| w.quorum_ignored = vec!["pc.ignore_sb".into()]))),
+            Some(WarningCode::PcIgnoreSbSet),
+            "a trap",
+        ),
+        (
+            with(0, seen(three(0).wsrep(|w| w.quorum_ignored = vec!["pc.ignore_quorum".into()]))),
+            Some(WarningCode::PcIgnoreQuorumSet),
+            "a trap",
+        ),
+        (
+            with(0, seen(three(0).with(|o| o.member.version = "1".into()))),
+            Some(WarningCode::MixedVersions),
+            "an update",
+        ),
+        (
+            with(
+                0,
+                seen(three(0).with(|o| {
+                    o.member.expects.pop();
+                })),
+            ),
+            Some(WarningCode::MembershipConfigMismatch),
+            "s6: a deploy",
+        ),
+        (
+            with(0, seen(three(0).wsrep(|w| w.evs_evict_list = H.to_string()))),
+            Some(WarningCode::EvictedMembers),
+            "evicted",
+        ),
+        (
+            with(0, seen(three(0).with(|o| o.supervisor = SupervisorSight::Absent { why: String::new() }))),
+            Some(WarningCode::SupervisorAbsent),
+            "alone",
+        ),
+        (all([zeroed, down(1, 9), down(2, 9)]), Some(WarningCode::SafeToBootstrapSuspicious), "zero UUID, safe = 1"),
+        (
+            all([down(0, 8).safe(), down(1, 9), down(2, 9)]),
+            Some(WarningCode::SafeToBootstrapSuspicious),
+            "safe, and behind",
+        ),
+        (all([caches(0), caches(1), old]), Some(WarningCode::GcacheTooSmallForIst), "away for too long"),
+    ] {
+        let found = codes(&cluster(u32::try_from(views.len()).unwrap()), &views);
+        assert_eq!(found.first().copied().filter(|_| expected.is_none()), None, "{why}: {found:?}");
+        assert!(expected.is_none_or(|e| found.contains(&e)), "{why}: {found:?}");
+    }
+    let zones = |zones: [&str; 3]| {
+        let mut cluster = cluster(3);
+        for (member, zone) in cluster.members.iter_mut().zip(zones) {
+            member.az = Some(zone.into());
+        }
+        let views = [seen(down(0, 9)), silent(1), silent(2)];
+        let views: Vec<MemberView> =
+            views.into_iter().zip(&cluster.members).map(|(v, m)| MemberView { member: m.clone(), ..v }).collect();
+        codes(&cluster, &views)
+    };
+    assert_eq!(zones(["z1", "z2", "z2"]), [WarningCode::OneAzUnseen], "s12: a zone is gone");
+    assert_eq!(zones(["z1", "z2", "z3"]), [], "no common cause");
+    assert!(zones(["z1", "z1", "z1"]).contains(&WarningCode::MembersInOneAz));
+}
+
+#[test]
+fn a_diagnosis_travels_as_json_with_its_codes_by_name() {
+    let found = diagnose(&cluster(3), &pair_and(silent(2)));
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!((&json["code"], &json["members"][2]["code"]), (&"Degraded".into(), &"AgentUnreachable".into()));
+    assert_eq!(serde_json::from_value::<Diagnosis>(json).unwrap(), found);
+    assert!(found.to_string().lines().all(|l| l.chars().count() <= 80), "{found}");
+}
+
+#[test]
+fn every_code_has_its_place_in_the_runbook() {
+    let runbook = include_str!("../../../../docs/runbook.md");
+    let variants = include_str!("../codes.rs").lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
+    let codes: Vec<&str> = variants.filter(|v| v.chars().all(char::is_alphanumeric)).collect();
+    assert!(codes.len() > 70, "{codes:?}");
+    let told_in_words = ["Certain", "OneWitness"];
+    let missing: Vec<&&str> =
+        codes.iter().filter(|code| !told_in_words.contains(*code) && !runbook.contains(**code)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -1,0 +1,141 @@
+//! What should be known besides the diagnosis: the structure of the cluster, and dangers that are none yet.
+
+use std::collections::BTreeSet;
+
+use super::cluster_rules::differing;
+use super::codes::{ClusterCode, WarningCode};
+use super::facts::{Look, disk_fault};
+use super::{MemberCode, Warning};
+use crate::cluster::observation::{File, MemberView, Observation};
+use crate::galera::position::OneHistory;
+
+pub(super) fn of(look: &Look, diagnosis: ClusterCode) -> Vec<Warning> {
+    let mut all = Vec::new();
+    let mut warn = |code, sentence: String| all.push(Warning { code, sentence });
+    structure(look, &mut warn);
+    vms(look, &mut warn);
+    network(look, diagnosis, &mut warn);
+    galera(look, &mut warn);
+    all
+}
+
+/// What a warning is told to.
+type Warn<'a> = dyn FnMut(WarningCode, String) + 'a;
+
+fn structure(look: &Look, warn: &mut Warn) {
+    let members = look.expected();
+    if members == 1 {
+        warn(WarningCode::SingleNode, "there is one member: no failure is survived".into());
+    } else if members.is_multiple_of(2) {
+        warn(
+            WarningCode::EvenSizedCluster,
+            format!("{members} members survive no more failures than {}, and half of them is no quorum", members - 1),
+        );
+    }
+    if look.primary().is_some_and(|p| p.size == 2) {
+        warn(
+            WarningCode::OneMoreLossLosesQuorum,
+            "two members are primary: if one is lost without a clean stop, the other loses its quorum".into(),
+        );
+    }
+    let zones: BTreeSet<Option<&str>> = look.cluster.members.iter().map(|m| m.az.as_deref()).collect();
+    if let (true, 1, Some(Some(zone))) = (members > 1, zones.len(), zones.first()) {
+        warn(WarningCode::MembersInOneAz, format!("all members are in availability zone {zone}"));
+    }
+    let differ = differing(look);
+    if !look.nobody_primary() && !differ.is_empty() {
+        warn(WarningCode::MembershipConfigMismatch, format!("{}; normal while a deploy runs", differ.join("; ")));
+    }
+}
+
+fn vms(look: &Look, warn: &mut Warn) {
+    let full = look.names(|o| disk_fault(o).is_some());
+    if full.contains(", ") {
+        warn(WarningCode::SeveralDisksFull, format!("{full}: one cause for all, such as shared storage, is likely"));
+    }
+    let low = look.names(|o| disk_fault(o).is_none() && o.host.free_bytes.is_some_and(|free| free < ENOUGH));
+    if !low.is_empty() {
+        warn(WarningCode::DiskNearlyFull, format!("less than 512 MiB free: {low}"));
+    }
+    let unwatched = look.names(|o| o.process.is_some() && o.supervisor.present().is_none());
+    if !unwatched.is_empty() {
+        warn(
+            WarningCode::SupervisorAbsent,
+            format!("mariadbd runs without galera-start on {unwatched}: nothing looks after it; `monit start mariadb`"),
+        );
+    }
+    let ours: BTreeSet<&str> = look.seen.iter().map(|o| o.member.version.as_str()).collect();
+    let galeras: BTreeSet<&str> =
+        look.seen.iter().filter_map(|o| o.wsrep.as_ref()).map(|w| w.provider_version.as_str()).collect();
+    for (of, versions) in [("this release", ours), ("Galera", galeras)] {
+        if versions.len() > 1 {
+            let versions: Vec<&str> = versions.into_iter().collect();
+            warn(WarningCode::MixedVersions, format!("versions of {of}: {}", versions.join(", ")));
+        }
+    }
+}
+
+/// Below this many bytes a disk is nearly full.
+const ENOUGH: u64 = 512 * 1024 * 1024;
+
+fn network(look: &Look, diagnosis: ClusterCode, warn: &mut Warn) {
+    let zone = |v: &&MemberView| v.member.az.clone();
+    let unseen: BTreeSet<Option<String>> = look.unseen.iter().map(zone).collect();
+    if let (true, 1, Some(Some(zone))) = (look.unseen.len() > 1 && !look.seen.is_empty(), unseen.len(), unseen.first())
+    {
+        warn(WarningCode::OneAzUnseen, format!("all members that are not seen are in availability zone {zone}"));
+    }
+    let links = look.cut_links();
+    // Where that is the diagnosis, it is its evidence.
+    if !links.is_empty() && diagnosis != ClusterCode::AllNonPrimaryPartitioned {
+        warn(WarningCode::LinksCut, links.join("; "));
+    }
+}
+
+fn galera(look: &Look, warn: &mut Warn) {
+    for (code, option) in
+        [(WarningCode::PcIgnoreSbSet, "pc.ignore_sb"), (WarningCode::PcIgnoreQuorumSet, "pc.ignore_quorum")]
+    {
+        let on = look.names(|o| o.wsrep.as_ref().is_some_and(|w| w.quorum_ignored.iter().any(|q| q == option)));
+        if !on.is_empty() {
+            warn(code, format!("{option} is on at {on}: after a cut both halves go on writing"));
+        }
+    }
+    if look.primary_members().any(|(_, w)| !w.evs_evict_list.is_empty()) {
+        warn(
+            WarningCode::EvictedMembers,
+            "members were evicted; after an outage such a cluster can fail to form a primary component".into(),
+        );
+    }
+    let stale = match look.primary() {
+        Some(_) => look.coded(|code| code == MemberCode::StaleMember),
+        None => String::new(),
+    };
+    if !stale.is_empty() {
+        warn(
+            WarningCode::GcacheTooSmallForIst,
+            format!("{stale} needs a full copy: gcache_size is small for such an absence"),
+        );
+    }
+    for member in look.seen.iter().filter(|o| suspicious(look, o)) {
+        warn(
+            WarningCode::SafeToBootstrapSuspicious,
+            format!(
+                "{} says safe_to_bootstrap, and its position does not: the flag is not believed",
+                member.member.name
+            ),
+        );
+    }
+}
+
+/// A flag on the nil history is what Galera leaves behind; one with a position below another's means that
+/// the cluster went on elsewhere.
+fn suspicious(look: &Look, of: &Observation) -> bool {
+    let File::Present(grastate) = &of.disk.grastate else { return false };
+    let placed = look.seen.iter().filter_map(|o| Some((o.member.name.as_str(), o.position.position()?)));
+    let ahead = match (OneHistory::of(placed), of.position.position()) {
+        (Ok(history), Some(own)) => history.highest() > own.seqno(),
+        _ => false,
+    };
+    grastate.safe_to_bootstrap && of.process.is_none() && (!grastate.validly_safe() || ahead)
+}

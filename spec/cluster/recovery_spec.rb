@@ -101,17 +101,45 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       expect([result.status, result.err]).to match([2, a_string_including('timeouts.stop', 'expected a duration such as 60s')])
     end
 
-    it 'killed in the middle can simply be run again: the members stay held, and no second bootstrap comes of it' do
-      killed = Thread.new { lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run') }
-      wait('all members to be held') { lab.instances.all? { |i| supervisor(i)&.dig('hold') } }
-      lab.exec(0, 'pkill', '-KILL', '-x', 'galera-bootstra')
-      killed.join
-      before = memory(0)['lineage'].size
-      # The holds of the dead run end by themselves; the next run waits for that, and takes over.
-      result = errand('mysql/1').values.first
-      expect(result.status).to eq(0), result.to_s
+    # Every step in which something is held, stopped, begun or joined.
+    (2..6).each do |step|
+      it "killed in step #{step} can simply be run again, and bootstraps no second time (G9, H12)" do
+        wait_healthy
+        total_outage
+        before = memory(0)['lineage'].size
+        script = '/var/vcap/jobs/bootstrap/bin/run > /tmp/run.out & pid=$!; until grep -q "^\\[%d/7\\]" /tmp/run.out; do kill -0 $pid || exit 1; sleep 0.002; done; kill -9 $pid' % step
+        killed = lab.exec(0, 'bash', '-c', script, limit: 60)
+        expect(killed).to be_ok, "the errand was over before it could be killed: #{killed}"
+        # The holds of the dead run end by themselves; the next run waits for that, and takes over.
+        result = errand('mysql/1').values.first
+        expect(result.status).to eq(0), result.to_s
+        wait_healthy
+        expect(memory(0)['lineage'].size).to eq(before + 1)
+        expect_nothing_lost
+      end
+    end
+
+    it 'with a choice of its own is refused by the name of the run that leads, which it does not disturb' do
       wait_healthy
-      expect(memory(0)['lineage'].size).to be <= before + 1
+      total_outage
+      leading = Thread.new { errand('mysql/0').values.first }
+      wait('a run that leads') { supervisor(2)&.dig('hold') }
+      second = lab.exec(1, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/2')
+      expect([second.status, second.out]).to match([3, a_string_including('Refused: bootstrap errand on mysql/0 leads a recovery')])
+      expect(leading.value.status).to eq(0), leading.value.to_s
+      wait_healthy
+      expect_nothing_lost
+    end
+
+    it 'whose leader dies is taken over by one that follows it' do
+      total_outage
+      runs = [0, 1, 2].to_h { |i| [i, Thread.new { lab.exec(i, '/var/vcap/jobs/bootstrap/bin/run', limit: 180) }] }
+      wait('a run that leads') { supervisor(2)&.dig('hold') }
+      leader = supervisor(2).dig('hold', 'owner')[/\d+\z/].to_i
+      lab.exec(leader, 'pkill', '-KILL', '-x', 'galera-bootstra')
+      results = runs.transform_values(&:value)
+      expect(results.except(leader).values.map(&:status)).to eq([0, 0]), told(results)
+      wait_healthy
       expect_nothing_lost
     end
 

@@ -13,10 +13,15 @@ use serde::de::DeserializeOwned;
 use super::api::{self, Accepted, Problem};
 use super::tls;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{MemberView, Observation, PortAnswer, Sight, identified};
+use crate::cluster::observation::{MemberView, Observation, Sight, identified};
 use crate::config::{Agents, AgentsTls, MemberConfig};
-use crate::host::ports::knock;
+use crate::host::ports::knock_async;
 
+/// How long a connect may take, whatever the answer may. A VM that is off would otherwise hold up each round by
+/// the whole limit; one that is only slow is asked again in the next.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long an agent has for its answer before its VM is asked something else at the same time.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -42,28 +47,32 @@ impl Client {
 
     /// What the agents of these members say, all asked at once.
     pub fn observe(&self, members: &[&Member]) -> Vec<MemberView> {
-        let asked = run(join_all(members.iter().map(|member| self.sight(member))));
-        let sights = asked.unwrap_or_else(|e| members.iter().map(|_| Sight::Unusable(format!("{e:#}"))).collect());
-        std::thread::scope(|scope| {
-            // Where no agent answers, the group port may still tell that mariadbd is there.
-            let views: Vec<_> = members
-                .iter()
-                .zip(sights)
-                .map(|(member, sight)| {
-                    let unseen = !matches!(sight, Sight::Seen(_));
-                    let knocking = unseen.then(|| scope.spawn(|| knock(&member.address, self.galera_port, self.limit)));
-                    (member, sight, knocking)
-                })
-                .collect();
-            views
-                .into_iter()
-                .map(|(member, sight, knocking)| MemberView {
-                    member: (*member).clone(),
-                    sight,
-                    galera_port: knocking.map(|k| k.join().unwrap_or(PortAnswer::Silent)),
-                })
-                .collect()
+        let asked = run(join_all(members.iter().map(|member| self.view(member))));
+        asked.unwrap_or_else(|e| {
+            let unusable = |member: &&Member| MemberView {
+                member: (*member).clone(),
+                sight: Sight::Unusable(format!("{e:#}")),
+                galera_port: None,
+            };
+            members.iter().map(unusable).collect()
         })
+    }
+
+    /// Where no agent answers, the group port may still tell that mariadbd is there. It is not knocked on
+    /// before: Galera logs each connection that says nothing.
+    async fn view(&self, member: &Member) -> MemberView {
+        let mut asking = std::pin::pin!(self.sight(member));
+        let knocking = || knock_async(&member.address, self.galera_port, self.limit.min(CONNECT));
+        let (sight, galera_port) = match tokio::time::timeout(PATIENCE, asking.as_mut()).await {
+            Ok(seen @ Sight::Seen(_)) => (seen, None),
+            Ok(other) => (other, Some(knocking().await)),
+            Err(_) => {
+                let (sight, port) = futures_util::future::join(asking, knocking()).await;
+                let unseen = !matches!(sight, Sight::Seen(_));
+                (sight, unseen.then_some(port))
+            }
+        };
+        MemberView { member: member.clone(), sight, galera_port }
     }
 
     async fn sight(&self, member: &Member) -> Sight {
@@ -118,7 +127,7 @@ impl Client {
         // No proxy of the environment: agents are asked directly or not at all. No authority but the one
         // configured, so the system's are not even read.
         let mut builder =
-            reqwest::Client::builder().timeout(limit).connect_timeout(limit).no_proxy().tls_certs_only([]);
+            reqwest::Client::builder().timeout(limit).connect_timeout(limit.min(CONNECT)).no_proxy().tls_certs_only([]);
         let port = self.agents.port;
         let host = match &self.agents.tls {
             None => {

@@ -394,6 +394,10 @@ pub struct Memory {
     /// by how much.
     #[serde(default)]
     pub voted_out: bool,
+    /// Whether it saw a primary component that lacks what this member has: the cluster went on without it,
+    /// and whatever its own files say, it is not the one to go on from.
+    #[serde(default)]
+    pub superseded: bool,
     /// What could not be read, if anything: then nothing is concluded from the rest.
     #[serde(default)]
     pub damaged: Option<String>,

@@ -7,8 +7,9 @@ use super::observation::{MemberView, Observation, Phase};
 use super::primary::{Primaries, Primary, primaries};
 use super::restore::restorable;
 
-/// So many seconds Galera's view must have been the same before a live member counts as left without quorum:
-/// longer than `evs.inactive_timeout` (Q15), and Galera merges what can be merged within 10 s by itself.
+/// So many seconds Galera's view must have been the same before several live members count as left without
+/// quorum: longer than `evs.inactive_timeout` (Q15), and Galera merges what can be merged within 10 s by itself.
+/// A survivor alone has nobody to merge with.
 pub const SETTLED_VIEW: u64 = 20;
 
 /// What brings the cluster back.
@@ -56,7 +57,8 @@ pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
         let names = listed(members.iter().map(String::as_str));
         return Recovery::UnderWay(format!("{names} restore their saved view together"));
     }
-    let busy: Vec<String> = seen().filter_map(busy).collect();
+    let alone = seen().filter(|o| o.lives_without_quorum()).count() == 1;
+    let busy: Vec<String> = seen().filter_map(|o| busy(o, alone)).collect();
     if !busy.is_empty() {
         return Recovery::UnderWay(busy.join("; "));
     }
@@ -67,14 +69,14 @@ pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
 }
 
 /// What this member is at, where that ends by itself within a bound.
-fn busy(of: &Observation) -> Option<String> {
+fn busy(of: &Observation, alone: bool) -> Option<String> {
     let supervisor = of.supervisor.present()?;
     let name = &of.member.name;
     match supervisor.phase {
         Phase::Preparing | Phase::Recovering | Phase::Starting | Phase::Stopping => {
             Some(format!("{name}: {}", supervisor.detail))
         }
-        Phase::Serving if supervisor.view_seconds.is_none_or(|s| s < SETTLED_VIEW) => {
+        Phase::Serving if !alone && supervisor.view_seconds.is_none_or(|s| s < SETTLED_VIEW) => {
             Some(format!("{name} lost its quorum less than {SETTLED_VIEW} s ago, and Galera may merge by itself"))
         }
         Phase::Serving | Phase::Waiting | Phase::Held => None,
@@ -132,6 +134,10 @@ mod tests {
             let o = primary(n, 9, &[n]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
             o.phase(Phase::Serving).view_for(seconds)
         };
+        let two = |n, seconds| {
+            let o = primary(n, 9, &[1, 2]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+            o.phase(Phase::Serving).view_for(seconds)
+        };
         for (views, expected, why) in [
             (vec![seen(three(0)), seen(three(1)), seen(three(2))], "healthy", "all well"),
             (vec![seen(pair(0)), seen(pair(1)), seen(down(2, 9))], "primary, out: mysql/2", "one is out"),
@@ -157,11 +163,16 @@ mod tests {
                 "one is still recovering",
             ),
             (
-                vec![seen(down(0, 9)), seen(down(1, 9)), seen(alive(2, 5))],
-                "under way: mysql/2 lost its quorum",
+                vec![seen(down(0, 9)), seen(two(1, 5)), seen(two(2, 5))],
+                "under way: mysql/1 lost its quorum",
                 "Galera may mend it by itself",
             ),
-            (vec![seen(down(0, 9)), seen(down(1, 9)), seen(alive(2, 20))], "begin mysql/2 (Promote)", "it did not"),
+            (vec![seen(down(0, 9)), seen(two(1, 20)), seen(two(2, 20))], "begin mysql/1 (Promote)", "it did not"),
+            (
+                vec![seen(down(0, 9)), seen(down(1, 9)), seen(alive(2, 0))],
+                "begin mysql/2 (Promote)",
+                "nobody to merge with",
+            ),
             (vec![seen(down(0, 9)), silent(1), seen(down(2, 9))], "PartialKnowledge", "one is not seen"),
             (vec![silent(0), silent(1), silent(2)], "PartialKnowledge", "nobody is seen: maybe it is us"),
             (

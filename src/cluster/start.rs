@@ -150,6 +150,10 @@ pub fn without_primary(
         Recovery::Begin(proof) if auto == AutoRecovery::Errand => ByItself::Wait(format!(
             "{stands}; auto_recovery is `errand`, so a person decides when: bosh run-errand bootstrap ({proof})"
         )),
+        Recovery::Begin(proof) if remembers_nothing(&views, proof.member()) => ByItself::Wait(format!(
+            "{stands}; {} has data and remembers no incarnation of the cluster (its memory is lost, or it is new to this release), so a person decides when: bosh run-errand bootstrap ({proof})",
+            proof.member()
+        )),
         Recovery::Begin(proof) if proof.member() == me.name => ByItself::Begin(proof),
         Recovery::Begin(proof) => {
             ByItself::Wait(format!("{stands}; {} brings the cluster back ({proof})", proof.member()))
@@ -161,6 +165,12 @@ pub fn without_primary(
         // Only where this member itself is primary, which then waits for nothing.
         Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => ByItself::Wait("a primary component exists".into()),
     }
+}
+
+/// Whether this member knows of no incarnation, and so cannot tell whether it was part of the newest.
+fn remembers_nothing(views: &[MemberView], name: &str) -> bool {
+    let of = views.iter().filter_map(MemberView::seen).find(|o| o.member.name == name);
+    of.is_some_and(|o| o.memory.lineage.is_empty())
 }
 
 fn others_stand(others: &[MemberView]) -> String {
@@ -206,6 +216,7 @@ mod tests {
     fn g7_g8_g10_h12_how_a_member_starts() {
         let joining = primary(0, 9, &[0]).state(ClusterStatus::Primary, LocalState::Joining);
         let non_primary = primary(0, 9, &[0]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+        let known = |n, seqno| down(n, seqno).remembers(remembering(&[(1, 0)]));
         let saved2 = |n| down(n, 9).saved(view(n, 7, &[0, 1]));
         let saved = |n| down(n, 9).saved(view(n, 6, &[0, 1, 2]));
         for (me, own, others, expected, why) in [
@@ -265,15 +276,22 @@ mod tests {
             (0, empty(0), vec![refused(1), refused(2)], "not seen: mysql/1", "BOSH has not started the others yet"),
             (
                 1,
-                down(1, 9),
-                vec![seen(down(0, 8)), seen(down(2, 9))],
+                known(1, 9),
+                vec![seen(known(0, 8)), seen(known(2, 9))],
                 "bootstrap: EveryMemberSeen",
                 "power loss: the best",
             ),
             (
+                1,
+                down(1, 10),
+                vec![seen(known(0, 8)), seen(known(2, 9))],
+                "remembers no incarnation",
+                "its memory is lost, so nothing begins there by itself",
+            ),
+            (
                 0,
-                down(0, 8),
-                vec![seen(down(1, 9)), seen(down(2, 9))],
+                known(0, 8),
+                vec![seen(known(1, 9)), seen(known(2, 9))],
                 "mysql/1 brings the cluster back",
                 "power loss: the others wait for it",
             ),
@@ -301,8 +319,9 @@ mod tests {
 
     #[test]
     fn h16_with_auto_recovery_errand_a_person_decides_when() {
-        let others = [seen(down(0, 8)), seen(down(2, 8))];
-        let found = decide(&cluster(3), AutoRecovery::Errand, &member(1), &down(1, 9), &others).to_string();
+        let known = |n, seqno| down(n, seqno).remembers(remembering(&[(1, 0)]));
+        let others = [seen(known(0, 8)), seen(known(2, 8))];
+        let found = decide(&cluster(3), AutoRecovery::Errand, &member(1), &known(1, 9), &others).to_string();
         assert!(found.starts_with("wait") && found.contains("bosh run-errand bootstrap (EveryMemberSeen"), "{found}");
     }
 

@@ -8,12 +8,12 @@ use super::Verdict;
 use crate::agent::api::{self, HoldBody, OutcomeBody, ReleaseBody};
 use crate::agent::client::Client;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{MemberView, Supervisor};
+use crate::cluster::observation::{MemberView, Observation, Supervisor};
 use crate::galera::uuid::Uuid;
 use crate::host::random::random_uuid;
 
 /// A hold ends by itself after this time; it is renewed while the errand lives.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// The owner's text begins with one of these, by which other runs know it.
 pub(super) const ERRAND: &str = "bootstrap errand on ";
 pub(super) const BY_ITSELF: &str = "automatic recovery by ";
@@ -84,6 +84,12 @@ impl Held {
             seconds: LEASE.as_secs(),
         };
         client.tell(member, api::HOLD, &body)
+    }
+
+    /// Whether all held members are as wanted.
+    pub(super) fn all(&self, views: &[MemberView], wanted: fn(&Observation) -> bool) -> bool {
+        let mut held = views.iter().filter(|v| self.members.iter().any(|m| m.name == v.member.name));
+        held.all(|v| v.seen().is_some_and(wanted))
     }
 
     /// Renews all holds.

@@ -8,6 +8,7 @@ use super::Errand;
 use super::hold::Held;
 use super::steps::{doing, synced};
 use crate::agent::api::{self, StartBody};
+use crate::cluster::member::Member;
 use crate::cluster::observation::MemberView;
 use crate::cluster::standing::Standing;
 
@@ -44,9 +45,11 @@ impl Errand {
     pub(super) fn wait_joined(&mut self, held: Option<&Held>, names: &[String]) -> Result<Vec<(String, String)>> {
         let stall = self.timeouts.join_stall;
         let mut last: Vec<Option<(u64, Instant)>> = vec![None; names.len()];
+        let members = self.cluster.members.clone();
+        let waited_for: Vec<&Member> = members.iter().filter(|m| names.contains(&m.name)).collect();
         let (mut renewed, mut unjoined) = (Instant::now(), Vec::new());
         loop {
-            let views = self.look();
+            let views = self.client.observe(&waited_for);
             let mut waiting = Vec::new();
             unjoined.clear();
             for (name, progress) in names.iter().zip(&mut last) {

@@ -74,8 +74,8 @@ pub fn run(config: BootstrapConfig, dry_run: bool, force: Option<Force>) -> Resu
 }
 
 /// A member brings the cluster back by itself, because it is the one that the proof names. One attempt: if
-/// another one leads, or the proof does not hold once all are held, nothing has changed.
-pub fn by_itself(config: &MemberConfig) -> Result<Verdict> {
+/// another one leads, or the proof does not hold once all that were `seen` are held, nothing has changed.
+pub fn by_itself(config: &MemberConfig, seen: &[Member]) -> Result<Verdict> {
     let mut errand = Errand {
         client: Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port),
         progress: Progress::in_log(),
@@ -84,12 +84,7 @@ pub fn by_itself(config: &MemberConfig) -> Result<Verdict> {
         timeouts: config.timeouts.of_recovery(),
         force: None,
     };
-    let views = errand.look();
-    match recovery(&errand.cluster, &views) {
-        Recovery::Begin(proof) if proof.member() == config.instance => {}
-        _ => return Ok(Verdict::refused("it is not for this member to begin any more".into())),
-    }
-    match hold::take(&errand.client, &seen_members(&views), &errand.owner)? {
+    match hold::take(&errand.client, seen, &errand.owner)? {
         Taken::Held(held) => errand.lead(&held),
         Taken::ByAnother(leader) => Ok(Verdict::refused(format!("{} leads", leader.owner))),
     }
@@ -251,7 +246,7 @@ impl Errand {
     }
 }
 
-/// The members whose agents answer, in the order of the configuration.
+/// The members whose agents answer.
 fn seen_members(views: &[MemberView]) -> Vec<Member> {
     views.iter().filter(|v| v.seen().is_some()).map(|v| v.member.clone()).collect()
 }

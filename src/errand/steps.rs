@@ -17,14 +17,14 @@ use crate::host::random::random_uuid;
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often holds are renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+const RENEW_EVERY: Duration = Duration::from_secs(8);
 /// How long one write or read on all members may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
 impl Errand {
     pub(super) fn carry_out(&mut self, held: &Held) -> Result<Verdict> {
         // Between the first look and the hold a member may have come up by itself.
-        let views = self.look();
+        let mut views = self.look();
         if let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) {
             let members = primary.members.join(", ");
             return Ok(Verdict::done(format!(
@@ -36,12 +36,13 @@ impl Errand {
             Err(no) => return Ok(not_proven(no)),
             // Where a live member is promoted, nothing is stopped.
             Ok(proof) if proof.way() == Way::Promote => {}
+            Ok(_) if held.all(&views, at_rest) => {}
             Ok(_) => {
                 self.progress.step(3, "stopping what runs, finding positions");
                 self.stop_all(held)?;
+                views = self.look();
             }
         }
-        let views = self.look();
         self.progress.show(&table::of(&views));
         let proof = match self.proven(&views, Fence::HeldBy(held.order)) {
             Ok(proof) => proof,
@@ -59,7 +60,7 @@ impl Errand {
 
         self.progress.step(6, "verifying");
         let size = self.cluster.members.len() - unjoined.len();
-        self.verify(size, &unjoined)?;
+        self.verify(held, size, &unjoined)?;
         self.progress.step(7, "done");
         Ok(recovered(&proof, size, &unjoined))
     }
@@ -70,10 +71,8 @@ impl Errand {
             self.client.tell(member, api::STOP, &StopBody { order: held.order })?;
         }
         let limit = self.timeouts.stop;
-        let is_held = |v: &&MemberView| held.members.iter().any(|m| m.name == v.member.name);
         self.wait(held, limit, "members to be down with their positions found", |views| {
-            let held = views.iter().filter(is_held);
-            let not_yet: Vec<String> = held.filter(|v| !v.seen().is_some_and(at_rest)).map(doing).collect();
+            let not_yet: Vec<String> = views.iter().filter(|v| !v.seen().is_some_and(at_rest)).map(doing).collect();
             if not_yet.is_empty() { Ok(Some(())) } else { Err(not_yet.join("; ")) }
         })
     }
@@ -91,8 +90,8 @@ impl Errand {
     }
 
     /// Size, one history, all Synced, and a write that every member shows.
-    fn verify(&self, size: usize, unjoined: &[(String, String)]) -> Result<()> {
-        let views = self.look();
+    fn verify(&self, held: &Held, size: usize, unjoined: &[(String, String)]) -> Result<()> {
+        let views = self.look_at(held);
         let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) else {
             bail!("after the recovery there is not exactly one primary component");
         };
@@ -117,6 +116,11 @@ impl Errand {
         Ok(())
     }
 
+    /// Looks at the held members: nothing is waited for on others, which may be off and take their time.
+    fn look_at(&self, held: &Held) -> Vec<MemberView> {
+        self.client.observe(&held.members.iter().collect::<Vec<_>>())
+    }
+
     /// Looks until `done` says so; what it waits for is told, and in the error when time is over.
     fn wait(
         &mut self,
@@ -127,7 +131,7 @@ impl Errand {
     ) -> Result<()> {
         let (begun, mut renewed) = (Instant::now(), Instant::now());
         loop {
-            let missing = match done(&self.look()) {
+            let missing = match done(&self.look_at(held)) {
                 Ok(Some(())) => return Ok(()),
                 Ok(None) => String::from("a member that is not expected"),
                 Err(missing) => missing,

@@ -30,7 +30,19 @@ pub fn knock(address: &str, port: u16, limit: Duration) -> PortAnswer {
     let Some(target) = (address, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else {
         return PortAnswer::Silent;
     };
-    match TcpStream::connect_timeout(&target, limit) {
+    answer(TcpStream::connect_timeout(&target, limit))
+}
+
+/// The same, without a thread of its own.
+pub async fn knock_async(address: &str, port: u16, limit: Duration) -> PortAnswer {
+    match tokio::time::timeout(limit, tokio::net::TcpStream::connect((address, port))).await {
+        Ok(met) => answer(met),
+        Err(_) => PortAnswer::Silent,
+    }
+}
+
+fn answer<T>(met: std::io::Result<T>) -> PortAnswer {
+    match met {
         Ok(_) => PortAnswer::Open,
         // The VM answered, and nobody listens there. Everything else says nothing about the VM.
         Err(e) if e.kind() == ErrorKind::ConnectionRefused => PortAnswer::Refused,

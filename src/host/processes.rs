@@ -85,6 +85,27 @@ pub fn find_mariadbd(defaults_file: &Path) -> Option<(Handle, Process)> {
     found.into_iter().next()
 }
 
+/// Ends the state transfer scripts that a `mariadbd` left behind when it died: they live on, hold the port,
+/// and keep the other side's transfer waiting. Only while no `mariadbd` runs on this data directory.
+/// Returns how many there were.
+pub fn end_orphaned_transfers(defaults_file: &Path, data_dir: &Path) -> usize {
+    if find_mariadbd(defaults_file).is_some_and(|(_, p)| !p.recovering) {
+        return 0;
+    }
+    let orphans: Vec<i32> = pids().filter(|pid| arguments_of(*pid).is_some_and(|a| transfers(&a, data_dir))).collect();
+    for pid in &orphans {
+        // They are in the process group of the one that died, with all that they started.
+        let group = nix::unistd::getpgid(Some(Pid::from_raw(*pid)));
+        let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+    }
+    orphans.len()
+}
+
+fn transfers(arguments: &[String], data_dir: &Path) -> bool {
+    arguments.iter().take(3).any(|word| word.contains("wsrep_sst_"))
+        && arguments.iter().any(|word| Path::new(word) == data_dir)
+}
+
 fn described(mark: ProcessMark, arguments: &[String]) -> Process {
     let has = |name: &str| arguments.iter().any(|a| a.replace('_', "-") == name);
     let start_position = arguments.iter().find_map(|a| {
@@ -157,6 +178,17 @@ pub fn work_done_below(pid: i32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transfer_script_is_known_by_its_data_directory() {
+        let of = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let script = of(
+            "/bin/bash -ue /usr/bin/wsrep_sst_rsync --role joiner --datadir /var/vcap/store/mariadb/data/ --parent 7",
+        );
+        assert!(transfers(&script, Path::new("/var/vcap/store/mariadb/data")));
+        assert!(!transfers(&script, Path::new("/var/vcap/store/other")));
+        assert!(!transfers(&of("grep wsrep_sst /var/log"), Path::new("/var/vcap/store/mariadb/data")));
+    }
 
     #[test]
     fn a_handle_is_of_one_process_only() {

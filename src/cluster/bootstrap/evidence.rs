@@ -156,6 +156,7 @@ pub fn longest_lineage(of: &[&Observation]) -> Lineage {
 /// Whether the member's data is of the newest incarnation that anybody remembers.
 pub fn in_newest_incarnation(of: &Observation, longest: &Lineage) -> bool {
     match longest.newest() {
+        _ if of.memory.superseded => false,
         None => true,
         Some(newest) => {
             let memory = &of.memory;

@@ -172,6 +172,7 @@ fn h7_s4_the_living_are_promoted_in_place_unless_somebody_is_ahead() {
 #[test]
 fn g10_the_last_to_leave_comes_back_by_itself() {
     let knows_more = remembering(&[(1, 0), (2, 9)]);
+    let superseded = down(2, 9).safe().remembers(Memory { superseded: true, ..Memory::default() });
     let crashed_safe = {
         let mut o = down(2, 9).safe();
         o.position = down(2, 9).position;
@@ -206,6 +207,7 @@ fn g10_the_last_to_leave_comes_back_by_itself() {
             "NotSeen",
             "somebody knows of a later incarnation",
         ),
+        (vec![refused(0), refused(1), seen(superseded)], "NotSeen", "it saw a cluster that went on without it"),
         (vec![seen(down(0, 7)), silent(1), seen(crashed_safe)], "NotSeen", "a flag without a clean stop is none"),
         (
             vec![seen(empty(0)), silent(1), seen(down(2, 9).safe())],

@@ -10,6 +10,8 @@ use serde_json::json;
 use super::{Event, Supervising};
 use crate::cli::Exit;
 use crate::cluster::bootstrap::Proof;
+use crate::cluster::member::Member;
+use crate::cluster::observation::MemberView;
 use crate::errand::{self, Verdict};
 use crate::log;
 
@@ -26,7 +28,7 @@ pub(super) struct Leading {
 
 impl Supervising {
     /// Holds the others, looks again, and begins if the proof still holds then.
-    pub(super) fn recover_cluster(&mut self, proof: &Proof) {
+    pub(super) fn recover_cluster(&mut self, proof: &Proof, views: &[MemberView]) {
         let early = self.leading.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER);
         if self.leading.under_way || early {
             return;
@@ -35,8 +37,12 @@ impl Supervising {
         log::info("recovery.begun", &[("proof", proof)]);
         self.journal.record("recovery.begun", json!({ "proof": proof.to_string() }));
         let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        // In the order of the configuration, which is the order of holding for all.
+        let is_seen =
+            |m: &&Member| m.name == self.me.name || views.iter().any(|v| v.member.name == m.name && v.seen().is_some());
+        let seen: Vec<Member> = config.cluster.members.iter().filter(is_seen).cloned().collect();
         std::thread::spawn(move || {
-            let _ = events.send(Event::RecoveryEnded(errand::by_itself(&config)));
+            let _ = events.send(Event::RecoveryEnded(errand::by_itself(&config, &seen)));
         });
     }
 

@@ -266,7 +266,7 @@ impl Supervising {
         }
         let own = self.observation_with((Sql::Open { milliseconds: 0 }, Some(wsrep)));
         match without_primary(&self.config.cluster, self.config.auto_recovery, &self.me, &own, views) {
-            ByItself::Begin(proof) => self.recover_cluster(&proof),
+            ByItself::Begin(proof) => self.recover_cluster(&proof, views),
             ByItself::Wait(why) => {
                 if let Stage::Running(running) = &mut self.stage
                     && running.without_quorum.as_ref() != Some(&why)
@@ -410,6 +410,7 @@ impl Supervising {
             memory.joining = None;
             memory.founding = false;
             memory.voted_out = false;
+            memory.superseded = false;
         })?;
         self.remember_view(&wsrep)?;
         let Stage::Running(running) = &mut self.stage else {
@@ -519,6 +520,7 @@ impl Supervising {
                 log::error("mariadbd.died", &[("status", &ended.text), ("mode", &mode), ("errors", &errors)]);
                 self.journal
                     .record("mariadbd.died", json!({ "status": ended.text, "mode": running.mode, "errors": errors }));
+                self.end_orphaned_transfers();
                 // Not started again from here: monit decides, and `monit unmonitor` keeps it down (Q19).
                 Ok(Some(Exit::Status(ended.code)))
             }

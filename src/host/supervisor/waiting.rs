@@ -10,12 +10,13 @@ use super::running::Running;
 use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
 use crate::agent::client::Client;
 use crate::cluster::hold::Begin;
+use crate::cluster::join::MayNotJoin;
 use crate::cluster::lineage::{Incarnation, Lineage};
 use crate::cluster::observation::{File, MemberView, Memory, Process, StartMode};
 use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, decide};
 use crate::galera::position::Position;
-use crate::host::processes::Handle;
+use crate::host::processes::{Handle, end_orphaned_transfers};
 use crate::host::random::random_uuid;
 use crate::host::{mariadbd, prepare};
 use crate::log;
@@ -147,13 +148,19 @@ impl Supervising {
             };
         }
         match decision {
-            Start::Wait(_) | Start::Refuse(_) => Ok(()),
+            Start::Wait(_) => Ok(()),
+            Start::Refuse(why) => match why {
+                MayNotJoin::AheadOfCluster { .. } | MayNotJoin::OtherHistory { .. } => {
+                    self.keep(|memory| memory.superseded = memory.damaged.is_none())
+                }
+                _ => Ok(()),
+            },
             // Under an order only what it asked for: its join. A bootstrap by order comes another way.
             Start::Found(_) | Start::Recover(_) | Start::Restore { .. } if self.hold.is_some() => Ok(()),
             Start::Join { lineage, .. } => self.join(&lineage),
             Start::Restore { .. } => self.begin(StartMode::RestoreView, self.standing.position()),
             Start::Recover(proof) => {
-                self.recover_cluster(&proof);
+                self.recover_cluster(&proof, views);
                 Ok(())
             }
             Start::Found(proof) => {
@@ -206,6 +213,7 @@ impl Supervising {
             memory.last_position = Some(begin.expect);
             memory.joining = None;
             memory.voted_out = false;
+            memory.superseded = false;
             memory.begun = true;
         })
     }
@@ -219,12 +227,20 @@ impl Supervising {
         self.datadir.set_view_aside(self.store.dir())
     }
 
+    pub(super) fn end_orphaned_transfers(&self) {
+        let ended = end_orphaned_transfers(&self.config.mariadb.defaults_file, &self.config.mariadb.data_dir);
+        if ended > 0 {
+            log::warn("transfer.orphaned", &[("scripts", &ended), ("why", &"their mariadbd is gone; they are killed")]);
+        }
+    }
+
     fn begin(&mut self, mode: StartMode, position: Option<Position>) -> Result<()> {
         if mode != StartMode::RestoreView {
             self.set_view_aside()?;
         }
         // Galera marks a restored view like one that somebody made primary by hand; this one is ours.
         self.keep(|memory| memory.begun = mode != StartMode::Join)?;
+        self.end_orphaned_transfers();
         let log_since = mariadbd::error_log_length(&self.config);
         let child = mariadbd::start(&self.config, position, mode == StartMode::Bootstrap)?;
         let mode_text = format!("{mode:?}");

@@ -17,7 +17,7 @@ use crate::galera::uuid::Uuid;
 pub const LONGEST_HOLD: u64 = 3600;
 
 /// A granted hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hold {
     /// The order that holds; one per run of an errand.
     pub order: Uuid,
@@ -110,7 +110,7 @@ pub enum OrderedStart {
 }
 
 /// From where an ordered incarnation begins, and why that is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
     /// Where the member must stand.

@@ -204,6 +204,7 @@ mod tests {
             seqno,
             lineage: lineage(&[(1, 0), (2, 34)]),
             unrecorded: None,
+            unsettled: false,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// One bootstrap, and the history that went on from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
     /// 1 for the first; one more than the incarnation before.
     pub number: u32,
@@ -29,10 +29,14 @@ pub struct Incarnation {
     /// What a person knowingly left out when it was forced: members, and what may be lost with each.
     #[serde(default)]
     pub left_out: Vec<String>,
+    /// The name by which its members know each other (`wsrep_cluster_name`), where that is not the cluster's
+    /// own: Galera lets nobody of another name in.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 /// All incarnations, oldest first. Empty where this member knows none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Lineage(Vec<Incarnation>);
 
@@ -50,6 +54,11 @@ impl Lineage {
     /// The newest incarnation.
     pub fn newest(&self) -> Option<&Incarnation> {
         self.0.last()
+    }
+
+    /// The name of the newest incarnation's group, where it is not the cluster's own.
+    pub fn group(&self) -> Option<&str> {
+        self.newest().and_then(|i| i.group.as_deref())
     }
 
     /// The number that the next incarnation will have.
@@ -105,6 +114,14 @@ impl Lineage {
             _ => Tail::None,
         }
     }
+}
+
+/// A group name of its own for the incarnation of this id. What was left out of a forced bootstrap may be
+/// alive where nobody looks; once the network heals, Galera would merge it by itself, and overwrite what only
+/// it has. No longer than the 32 characters that Galera takes.
+pub fn group_apart(cluster: &str, id: Uuid) -> String {
+    let id = id.to_string();
+    format!("{}~{}", cluster.chars().take(25).collect::<String>(), id.chars().take(6).collect::<String>())
 }
 
 /// Whether a member has transactions that a lineage lacks.

@@ -28,4 +28,6 @@ pub mod standing;
 pub mod start;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 pub(crate) mod situation;

@@ -2,6 +2,8 @@
 //!
 //! The agent's `GET /v1/observation` sends exactly this, and every decision reads exactly this.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::hold::{Hold, Outcome};
@@ -59,6 +61,17 @@ impl Observation {
     pub fn last_view(&self) -> Option<&SavedView> {
         let saved = self.disk.saved_view.present();
         saved.or(self.memory.last_view.as_ref().filter(|_| !self.memory.left))
+    }
+
+    /// Whether this member has all that was committed before this view: it lives since, or it was seen to have
+    /// applied what came before, and still has that much. Galera writes the saved view the moment that the
+    /// group changes, when commits of a member that just left may still wait in this one's memory.
+    pub fn caught_up_with(&self, view: &SavedView) -> bool {
+        let had = self.memory.caught_up.filter(|caught_up| caught_up.view == view.id()).map(|c| c.position);
+        let has = |had: Position| {
+            self.position.position().and_then(|now| now.against(had).ok()).is_some_and(|than| than != Ordering::Less)
+        };
+        self.lives_without_quorum() || had.is_some_and(has)
     }
 
     /// Whether this member was bootstrapped, or promoted with `pc.bootstrap`, and its lineage does not tell
@@ -201,6 +214,9 @@ pub struct Process {
     pub recovering: bool,
     /// `--wsrep_start_position`, if it has one with a known position.
     pub start_position: Option<Position>,
+    /// The name of its group (`--wsrep-cluster-name`), where it was given one.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Whether a state transfer script runs under it.
     pub state_transfer: bool,
 }
@@ -215,7 +231,7 @@ pub struct Starts {
 }
 
 /// What tells one process from any other on its VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessMark {
     /// Process id.
     pub pid: i32,
@@ -361,7 +377,7 @@ pub struct PeerPorts {
 }
 
 /// What a member remembers outside the data directory, where no state transfer wipes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Memory {
     /// The incarnations that it knows of.
     pub lineage: Lineage,
@@ -387,6 +403,9 @@ pub struct Memory {
     /// member must still be told by its UUID in the group.
     #[serde(default)]
     pub last_view: Option<SavedView>,
+    /// The last primary view of which SQL told, so that all before it was applied here.
+    #[serde(default)]
+    pub caught_up: Option<CaughtUp>,
     /// Whether it left the group gracefully since: the others may have gone on without it.
     #[serde(default)]
     pub left: bool,
@@ -403,8 +422,17 @@ pub struct Memory {
     pub damaged: Option<String>,
 }
 
+/// A member had applied all that came before a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CaughtUp {
+    /// The view.
+    pub view: ViewId,
+    /// Where the member stood then.
+    pub position: Position,
+}
+
 /// A join under way: what was allowed when it began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Joining {
     /// The position that the member had; none if it had no data.
     pub from: Option<Position>,
@@ -416,6 +444,12 @@ impl Memory {
     /// Whether the member remembers ever having been in a cluster.
     pub fn knows_a_cluster(&self) -> bool {
         self.damaged.is_some() || !self.lineage.is_empty() || self.last_position.is_some() || self.joining.is_some()
+    }
+
+    /// This member was in this primary view, and has not left it: Galera removes its file when it does.
+    pub fn was_in(&mut self, view: SavedView) {
+        self.last_view = Some(view);
+        self.left = false;
     }
 
     /// Whether the lineage tells how this view became primary, if somebody made it so with `pc.bootstrap`.

@@ -25,6 +25,9 @@ pub struct Primary {
     /// A member that was bootstrapped, and whose lineage does not tell of it yet: by hand, behind the
     /// back of its supervisor.
     pub unrecorded: Option<String>,
+    /// Whether none of its members remembers any incarnation yet, and one will: whoever joined now could not
+    /// tell later what its data is part of.
+    pub unsettled: bool,
 }
 
 impl Primary {
@@ -99,7 +102,9 @@ fn primary(mut members: Vec<&Observation>) -> Primary {
     let wsreps = || members.iter().filter_map(|o| o.wsrep.as_ref());
     let histories: BTreeSet<Uuid> = wsreps().filter_map(|w| w.cluster_state_uuid).collect();
     let name = |o: &&Observation| o.member.name.clone();
+    let remembers = |o: &&Observation| !o.memory.lineage.is_empty();
     Primary {
+        unsettled: !members.iter().any(remembers) && members.iter().any(|o| o.supervisor.present().is_some()),
         synced: members.iter().filter(|o| o.wsrep.as_ref().is_some_and(|w| w.is_synced())).map(name).collect(),
         size: wsreps().map(|w| w.cluster_size).max().unwrap_or_default(),
         history: histories.first().filter(|_| histories.len() == 1).copied(),

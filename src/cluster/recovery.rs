@@ -148,9 +148,14 @@ mod tests {
             ),
             (vec![seen(down(0, 9)), seen(down(1, 11)), seen(down(2, 10))], "begin mysql/1 (Bootstrap)", "all down"),
             (
-                vec![seen(saved(0)), seen(saved(1)), seen(down(2, 11))],
+                vec![seen(saved(0)), seen(saved(1)), seen(down(2, 9))],
                 "under way: mysql/0, mysql/1 restore",
-                "the saved view decides nothing about data, so it comes first",
+                "the saved view needs no new incarnation, so it comes first",
+            ),
+            (
+                vec![seen(saved(0)), seen(saved(1)), seen(down(2, 11))],
+                "begin mysql/2 (Bootstrap)",
+                "unless another member is ahead of all of that view",
             ),
             (
                 vec![seen(running(0, 9)), seen(down(1, 8)), seen(down(2, 7))],

@@ -5,6 +5,7 @@
 //! that all members of that view are back and say the same.
 
 use super::bootstrap::{in_newest_incarnation, longest_lineage};
+use super::lineage::Lineage;
 use super::member::listed;
 use super::observation::{MemberView, Observation, Phase};
 use super::standing::Standing;
@@ -72,6 +73,9 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
     if let Some(why) = partners.iter().find_map(|o| unfit(o)) {
         return Restore::NotYet(why);
     }
+    if let Some(why) = behind_others(&partners, view, &seen, expected, &lineage) {
+        return Restore::NotYet(why);
+    }
     let positions = partners.iter().filter_map(|o| Some((o.member.name.clone(), o.position.position()?)));
     match OneHistory::of(positions) {
         Ok(_) => Restore::Together { members: partners.iter().map(|o| o.member.name.clone()).collect() },
@@ -111,6 +115,28 @@ fn unfit(partner: &Observation) -> Option<String> {
     }
 }
 
+/// Whoever was not in the view may have more than all its members: Galera would not ask.
+fn behind_others(
+    partners: &[&Observation],
+    view: &SavedView,
+    seen: &[&Observation],
+    expected: usize,
+    lineage: &Lineage,
+) -> Option<String> {
+    let furthest = |of: &[&Observation]| of.iter().filter_map(|o| Some(o.position.at_most()?.seqno())).max();
+    // Not those that went on separately from an earlier incarnation: they are refused, and keep what they have.
+    let mut others = seen.iter().filter(|o| in_newest_incarnation(o, lineage));
+    if let Some(ahead) = others.find(|o| furthest(&[o]) > furthest(partners)) {
+        return Some(format!("{} at {} is ahead of all members of the saved view", ahead.member.name, ahead.position));
+    }
+    let told = seen.iter().filter(|o| !o.position.may_have_lost_all()).count();
+    let all_told = told == expected || partners.iter().any(|o| o.caught_up_with(view));
+    (!all_told).then(|| {
+        "not all members are seen with their data, and no member of the saved view was seen to have applied all that came before it"
+            .into()
+    })
+}
+
 fn missing(view: &SavedView, seen: &[&Observation], others: &[MemberView]) -> String {
     let found = seen.iter().filter(|o| o.disk.saved_view.present().is_some_and(|v| view.has(v.my_uuid))).count();
     let silent = listed(others.iter().filter(|v| v.seen().is_none()).map(|v| v.member.name.as_str()));
@@ -141,7 +167,7 @@ mod tests {
     fn k1_k12_k17_when_the_saved_view_is_restored() {
         let all = |n| down(n, 9).saved(view(n, 6, &[0, 1, 2]));
         let pair = |n| down(n, 9).saved(view(n, 7, &[0, 1]));
-        let later = remembering(&[(1, 0), (2, 5)]);
+        let later = || remembering(&[(1, 0), (2, 5)]);
         for (own, others, expected, why) in [
             (all(0), vec![seen(all(1)), seen(all(2))], "mysql/0+mysql/1+mysql/2", "all are back and agree"),
             (
@@ -151,7 +177,30 @@ mod tests {
                 "one was quicker",
             ),
             (pair(0), vec![seen(pair(1)), seen(all(2))], "mysql/0+mysql/1", "seed 000: the two of the newest view"),
-            (pair(0), vec![seen(pair(1)), silent(2)], "mysql/0+mysql/1", "whoever was not in the view is not needed"),
+            (
+                pair(0),
+                vec![seen(pair(1).caught_up()), silent(2)],
+                "mysql/0+mysql/1",
+                "whoever was not in the view is not needed",
+            ),
+            (
+                pair(0),
+                vec![seen(pair(1)), silent(2)],
+                "not all members are seen with",
+                "the third may have committed what they had only in memory when all lost power",
+            ),
+            (
+                pair(0),
+                vec![seen(pair(1).caught_up()), seen(down(2, 10))],
+                "mysql/2 at",
+                "the third has committed more than they wrote down",
+            ),
+            (
+                pair(0).remembers(later()),
+                vec![seen(pair(1).remembers(later()).caught_up()), seen(down(2, 10).remembers(remembering(&[(1, 0)])))],
+                "mysql/0+mysql/1",
+                "what went on separately, and is refused, counts for nothing",
+            ),
             (all(2), vec![seen(pair(0)), seen(pair(1))], "mysql/0 has a newer saved view", "seed 000: the stale one"),
             (all(0), vec![seen(all(1)), silent(2)], "not seen: mysql/2", "one of the view is missing"),
             (all(0), vec![seen(all(1)), seen(down(2, 9))], "2 of them are back", "one has lost its view"),
@@ -171,7 +220,7 @@ mod tests {
             ),
             (
                 down(0, 9).saved(view(0, 4, &[0, 1])),
-                vec![seen(down(1, 9).saved(view(1, 4, &[0, 1]))), seen(down(2, 9).remembers(later))],
+                vec![seen(down(1, 9).saved(view(1, 4, &[0, 1]))), seen(down(2, 9).remembers(later()))],
                 "a later incarnation",
                 "somebody was bootstrapped without them meanwhile",
             ),

@@ -111,6 +111,7 @@ pub fn lineage(incarnations: &[(u128, u64)]) -> Lineage {
             at: String::new(),
             proof: String::new(),
             left_out: Vec::new(),
+            group: None,
         })
     })
 }
@@ -137,6 +138,7 @@ pub fn primary(n: u32, seqno: u64, members: &[u32]) -> Observation {
     wsrep.cluster_size = u32::try_from(members.len()).unwrap();
     wsrep.incoming_addresses = members.iter().map(|m| format!("10.0.0.{m}:3306")).collect::<Vec<_>>().join(",");
     o.wsrep = Some(wsrep);
+    o.memory = remembering(&[(1, 0)]);
     o.sql = Sql::Open { milliseconds: 1 };
     o.position = Standing::At { position: at(seqno), from: Provenance::LiveSql };
     o
@@ -151,6 +153,7 @@ pub fn running(n: u32, seqno: u64) -> Observation {
         new_cluster: false,
         recovering: false,
         start_position: Some(at(seqno)),
+        group: None,
         state_transfer: false,
     });
     o.position = Standing::At { position: at(seqno), from: Provenance::StartArgument };
@@ -170,7 +173,8 @@ pub fn wedged(n: u32, seqno: u64, group: u32) -> Observation {
 
 /// A member that lives without quorum, in a component of so many members.
 pub fn non_primary(n: u32, seqno: u64, group: u32) -> Observation {
-    primary(n, seqno, &[n]).state(ClusterStatus::NonPrimary, LocalState::Initialized).wsrep(|w| w.cluster_size = group)
+    let o = primary(n, seqno, &[n]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+    o.remembers(Memory::default()).wsrep(|w| w.cluster_size = group)
 }
 
 /// A saved view of number `seq` with these members.
@@ -224,19 +228,33 @@ impl Observation {
         self
     }
 
-    pub(crate) fn held(mut self) -> Observation {
+    pub(crate) fn held(self) -> Observation {
+        let hold = Hold {
+            order: ORDER,
+            owner: "bootstrap errand on mysql/0".into(),
+            reason: "recovery".into(),
+            seconds: 60,
+            bootstrapped: false,
+            started: false,
+        };
+        self.held_as(hold, Phase::Held)
+    }
+
+    pub(crate) fn held_as(mut self, hold: Hold, phase: Phase) -> Observation {
         if let SupervisorSight::Present(supervisor) = &mut self.supervisor {
-            supervisor.phase = Phase::Held;
-            supervisor.hold = Some(Hold {
-                order: ORDER,
-                owner: "bootstrap errand on mysql/0".into(),
-                reason: "recovery".into(),
-                seconds: 60,
-                bootstrapped: false,
-                started: false,
-            });
+            supervisor.phase = phase;
+            supervisor.hold = Some(hold);
         }
         self
+    }
+
+    /// The hold that it has is of this order.
+    pub(crate) fn hold_by(&mut self, order: Uuid) {
+        if let SupervisorSight::Present(supervisor) = &mut self.supervisor
+            && let Some(hold) = &mut supervisor.hold
+        {
+            hold.order = order;
+        }
     }
 
     /// Galera's view has been the same for so long.
@@ -296,6 +314,13 @@ impl Observation {
             wsrep.ready = cluster_status == ClusterStatus::Primary;
             wsrep.local_state_comment = format!("{local_state:?}");
         }
+        self
+    }
+
+    /// It was seen to have applied all that came before its saved view.
+    pub(crate) fn caught_up(mut self) -> Observation {
+        let view = self.disk.saved_view.present().unwrap().id();
+        self.memory.caught_up = self.position.position().map(|position| CaughtUp { view, position });
         self
     }
 

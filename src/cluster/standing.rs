@@ -362,6 +362,7 @@ mod tests {
             new_cluster: false,
             recovering: false,
             start_position: Some(at(20_626_756)),
+            group: None,
             state_transfer: false,
         };
         let disk = disk(grastate(H, -1), Some(H));

@@ -88,6 +88,12 @@ pub fn decide(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observat
             if let Some(why) = primary.about_to_fall(others) {
                 return Start::Wait(why);
             }
+            if primary.unsettled {
+                return Start::Wait(format!(
+                    "{} is primary, and has not written down yet how its cluster began",
+                    listed(primary.members.iter().map(String::as_str))
+                ));
+            }
             return match may_join(&own.position, &own.memory, &primary) {
                 Ok(because) => Start::Join {
                     because,
@@ -112,6 +118,7 @@ pub fn decide(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observat
     };
     match without_primary(cluster, auto, me, own, others) {
         ByItself::Begin(proof) => Start::Recover(proof),
+        ByItself::End(why) => Start::Wait(why),
         ByItself::Wait(why) if own.position == Standing::Empty => Start::Wait(format!("{why}; {no_first}")),
         ByItself::Wait(why) => {
             let restore = match restore {
@@ -128,6 +135,9 @@ pub fn decide(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observat
 pub enum ByItself {
     /// Bring the cluster back: this is the member, and this the proof.
     Begin(Proof),
+    /// End this life of `mariadbd`, which lives without quorum, and decide anew: a cluster went on without it,
+    /// in which Galera does not let it in.
+    End(String),
     /// Wait; the sentence says for whom and why.
     Wait(String),
 }
@@ -162,7 +172,15 @@ pub fn without_primary(
         Recovery::Refuse(no) => {
             ByItself::Wait(format!("{stands}; {no}{}{}", others_stand(others), way_out(cluster, &views, &no)))
         }
-        // Only where this member itself is primary, which then waits for nothing.
+        Recovery::PrimaryExists { primary, .. }
+            if own.process.is_some() && primary.lineage.group() != own.memory.lineage.group() =>
+        {
+            ByItself::End(format!(
+                "{} went on without this member, in a group of its own",
+                listed(primary.members.iter().map(String::as_str))
+            ))
+        }
+        // Galera merges what lives, and whoever is down has asked for the primary component before.
         Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => ByItself::Wait("a primary component exists".into()),
     }
 }

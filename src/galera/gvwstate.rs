@@ -14,7 +14,7 @@ use super::uuid::Uuid;
 pub const FILE_NAME: &str = "gvwstate.dat";
 
 /// A saved primary view, and who this member was in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SavedView {
     /// This member's UUID in the group.
     pub my_uuid: Uuid,
@@ -31,7 +31,7 @@ pub struct SavedView {
 }
 
 /// What tells one view from any other: numbers alone do not, both sides of a split count on from the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ViewId {
     /// The member that represented the view.
     pub representative: Uuid,

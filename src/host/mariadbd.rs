@@ -18,8 +18,16 @@ use crate::galera::recovery::{Recovered, recovered_position};
 
 /// Starts `mariadbd` for service, in a process group of its own, so that it can be killed together
 /// with its state transfer scripts and does not get a terminal's signals.
-pub fn start(config: &MemberConfig, position: Option<Position>, new_cluster: bool) -> Result<Child> {
+pub fn start(
+    config: &MemberConfig,
+    position: Option<Position>,
+    group: Option<&str>,
+    new_cluster: bool,
+) -> Result<Child> {
     let mut command = command(config)?;
+    if let Some(group) = group {
+        command.arg(format!("--wsrep-cluster-name={group}"));
+    }
     if let Some(position) = position {
         // Without it a crashed node comes up on the nil history and counts from 0.
         command.arg(format!("--wsrep_start_position={position}"));

@@ -108,16 +108,17 @@ fn transfers(arguments: &[String], data_dir: &Path) -> bool {
 
 fn described(mark: ProcessMark, arguments: &[String]) -> Process {
     let has = |name: &str| arguments.iter().any(|a| a.replace('_', "-") == name);
-    let start_position = arguments.iter().find_map(|a| {
-        let (name, value) = a.split_once('=')?;
-        (name.replace('_', "-") == "--wsrep-start-position").then(|| value.parse().ok())?
-    });
+    let value = |wanted: &str| {
+        let pairs = arguments.iter().filter_map(|a| a.split_once('='));
+        pairs.filter(|(name, _)| name.replace('_', "-") == wanted).map(|(_, value)| value).next_back()
+    };
     Process {
         pid: mark.pid,
         started: mark.started,
         new_cluster: has("--wsrep-new-cluster"),
         recovering: has("--wsrep-recover"),
-        start_position,
+        start_position: value("--wsrep-start-position").and_then(|p| p.parse().ok()),
+        group: value("--wsrep-cluster-name").map(str::to_owned),
         state_transfer: descendants(mark.pid).iter().any(|child| {
             arguments_of(*child).is_some_and(|a| a.iter().take(3).any(|word| word.contains("wsrep_sst_")))
         }),

@@ -60,6 +60,12 @@ pub(super) fn way(evidence: &Evidence, chosen: &Observation) -> Result<Way, NoPr
         // be promoted too, or Galera may be about to merge them.
         return if one_component(&alive) { Ok(Way::Promote) } else { Err(NoProof::Apart(names(&alive))) };
     }
+    restarted(evidence)
+}
+
+/// With nothing alive any more.
+pub(super) fn restarted(evidence: &Evidence) -> Result<Way, NoProof> {
+    let alive: Vec<&Observation> = evidence.seen.iter().filter(|o| o.process.is_some()).copied().collect();
     match evidence.fence {
         Fence::HeldBy(_) if !alive.is_empty() => Err(NoProof::Running(names(&alive))),
         _ => Ok(Way::Bootstrap),

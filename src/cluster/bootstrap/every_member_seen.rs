@@ -18,7 +18,7 @@ pub(super) fn every_member_seen(evidence: &Evidence) -> Result<Proof, NoProof> {
         return Err(NoProof::NoData);
     }
     let emptied = evidence.emptied();
-    if !emptied.is_empty() && evidence.complete_view().is_none() {
+    if !emptied.is_empty() && !evidence.view_tells_all() {
         return Err(NoProof::MayHaveLostData(emptied.iter().map(|o| o.member.name.clone()).collect()));
     }
     let notes = emptied.iter().map(|o| format!("{} has no data, and was not in the last primary view", o.member.name));

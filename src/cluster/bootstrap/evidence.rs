@@ -133,6 +133,12 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// Whether the last primary view tells that whoever was not in it has nothing that its members lack: all of
+    /// them are there, and one of them has all that came before it.
+    pub(super) fn view_tells_all(&self) -> bool {
+        self.complete_view().is_some_and(|(view, members)| members.iter().any(|o| o.caught_up_with(view)))
+    }
+
     /// The one seen member that had this UUID in the group, whose last primary view is this one, and which
     /// still has what it had then.
     fn was(&self, uuid: Uuid, view: &SavedView) -> Option<&'a Observation> {

@@ -1,15 +1,15 @@
 //! What cannot be proven, a person may decide: the member to go on from, and what is left out.
 
-use super::choice::way;
+use super::choice::{restarted, way};
 use super::evidence::{Evidence, Placed, tail};
-use super::{NoProof, Proof, Rule, proof};
+use super::{NoProof, Proof, Rule, Way, proof};
 use crate::cluster::lineage::Tail;
 use crate::cluster::member::listed;
 use crate::cluster::observation::Observation;
 use crate::cluster::standing::Standing;
 
 /// A person's choice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Force {
     /// The member to go on from.
     pub node: String,
@@ -64,11 +64,16 @@ pub fn forced(evidence: &Evidence, force: &Force) -> Result<Proof, NoProof> {
     if !missing.is_empty() {
         return Err(NoProof::MustAccept(missing));
     }
+    // A member that lives keeps the name of its group, by which those that are left out could find it.
+    let way = match way(evidence, node) {
+        Ok(Way::Promote) | Err(NoProof::Apart(_)) if !at_stake.is_empty() => restarted(evidence)?,
+        way => way?,
+    };
     Ok(Proof {
         rule: Rule::Forced,
         member: force.node.clone(),
         position: Some(chosen.position),
-        way: way(evidence, node)?,
+        way,
         notes: Vec::new(),
         left_out: at_stake.into_iter().map(|(name, stake)| format!("{name}: {stake}")).collect(),
     })
@@ -117,10 +122,10 @@ fn stake(evidence: &Evidence, chosen: &Placed, other: &Observation) -> Option<St
             };
             (transactions > 0).then(|| format!("its last {transactions} transactions (it stands at {position})"))
         }
-        (Standing::Empty, _) | (Standing::Unknown { .. }, _) if other.position.may_have_lost_all() => evidence
-            .complete_view()
-            .is_none()
-            .then(|| "it is empty; whatever its earlier disk had and the others have not".into()),
+        (Standing::Empty, _) | (Standing::Unknown { .. }, _) if other.position.may_have_lost_all() => {
+            let lost = "it is empty; whatever its earlier disk had and the others have not";
+            (!evidence.view_tells_all()).then(|| lost.into())
+        }
         (position, None) if position.transfer_interrupted() => None,
         (position, None) => Some(format!("its position is {position}; whatever it committed and the others have not")),
     }

@@ -20,6 +20,12 @@ pub(super) fn last_view_complete(evidence: &Evidence) -> Result<Proof, NoProof> 
     if !members.iter().all(|o| in_newest_incarnation(o, &lineage)) {
         return Err(NoProof::ViewIncomplete);
     }
+    // Whoever left before the view may have been told of commits that its members had only in memory.
+    let emptied = evidence.emptied().into_iter().map(|o| (o.member.name.clone(), "it is empty".to_owned()));
+    let unknown: Vec<(String, String)> = evidence.unseen().into_iter().chain(emptied).collect();
+    if !unknown.is_empty() && !evidence.view_tells_all() {
+        return Err(NoProof::NotCaughtUp(unknown));
+    }
     let of_the_view = |o: &Observation| members.iter().any(|m| m.member.name == o.member.name);
     let unseen = evidence
         .views

@@ -128,7 +128,8 @@ pub fn proof(evidence: &Evidence) -> Result<Proof, NoProof> {
         Ok(proof) => return Ok(proof),
         Err(no) => no,
     };
-    last_to_leave::last_to_leave(evidence).or_else(|_| last_view_complete::last_view_complete(evidence)).map_err(|_| no)
+    let fewer = last_to_leave::last_to_leave(evidence).or_else(|_| last_view_complete::last_view_complete(evidence));
+    fewer.map_err(|last| if matches!(last, NoProof::NotCaughtUp(_)) { last } else { no })
 }
 
 #[cfg(test)]

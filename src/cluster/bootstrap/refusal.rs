@@ -42,6 +42,8 @@ pub enum NoProof {
     NobodyLeftLast,
     /// Of the last primary view some members are missing, or were in another view since.
     ViewIncomplete,
+    /// No member of the last primary view is known to have all that came before it.
+    NotCaughtUp(Vec<(String, String)>),
     /// Members expect different members (a deploy is under way, or stale configuration).
     MembershipDiffers(Vec<String>),
     /// The member that a person named cannot be made primary.
@@ -105,6 +107,11 @@ impl fmt::Display for NoProof {
             NoProof::NoData => f.write_str("no member has data; there is nothing to recover"),
             NoProof::NobodyLeftLast => f.write_str("no member was the last to leave"),
             NoProof::ViewIncomplete => f.write_str("not all members of the last primary view are there"),
+            NoProof::NotCaughtUp(members) => write!(
+                f,
+                "PartialKnowledge: not known: {}; the last primary view came about without that, and ended before its members were seen to have applied all that came before it",
+                each(members)
+            ),
             NoProof::MembershipDiffers(names) => write!(
                 f,
                 "MembershipConfigMismatch: {} expect other members than this configuration; wait for the deploy to end",

@@ -29,7 +29,8 @@ fn with(mut views: Vec<MemberView>, n: usize, view: MemberView) -> Vec<MemberVie
 
 /// A live member without quorum, in a component of these.
 fn alive(n: u32, seqno: u64, members: &[u32]) -> Observation {
-    primary(n, seqno, members).state(ClusterStatus::NonPrimary, LocalState::Initialized).phase(Phase::Serving)
+    let o = primary(n, seqno, members).state(ClusterStatus::NonPrimary, LocalState::Initialized);
+    o.remembers(Memory::default()).phase(Phase::Serving)
 }
 
 fn bounded(n: u32, seqno: u64) -> Observation {
@@ -66,7 +67,7 @@ fn g2_g10_g12_g13_h11_every_member_seen() {
         o.member.expects.pop();
         o
     };
-    let in_view = |n, members: &[u32]| down(n, 9).saved(view(n, 6, members)).held();
+    let in_view = |n, members: &[u32]| down(n, 9).saved(view(n, 6, members)).caught_up().held();
     let lost = |members: &[u32]| vec![seen(empty(0).held()), seen(in_view(1, members)), seen(in_view(2, members))];
     let torn = Memory { damaged: Some("torn".into()), ..Memory::default() };
     for (views, expected, why) in [
@@ -226,7 +227,8 @@ fn g10_the_last_to_leave_comes_back_by_itself() {
 
 #[test]
 fn k12_the_last_view_is_complete_without_those_that_were_not_in_it() {
-    let of = |n, seqno| down(n, seqno).saved(view(n, 7, &[0, 1]));
+    let in_view = |n, seqno| down(n, seqno).saved(view(n, 7, &[0, 1]));
+    let of = |n, seqno| in_view(n, seqno).caught_up();
     let forgot = |n, seqno| {
         down(n, seqno).remembers(Memory { last_view: view(n, 7, &[0, 1]).present().cloned(), ..Memory::default() })
     };
@@ -247,6 +249,21 @@ fn k12_the_last_view_is_complete_without_those_that_were_not_in_it() {
             vec![seen(of(0, 9)), seen(forgot(1, 10)), silent(2)],
             "LastViewComplete mysql/1",
             "one lost the file, and remembers the view",
+        ),
+        (
+            vec![seen(in_view(0, 9)), seen(in_view(1, 10)), silent(2)],
+            "NotCaughtUp",
+            "the third may have committed what they had only in memory when the power went",
+        ),
+        (
+            vec![seen(in_view(0, 9)), seen(of(1, 10)), silent(2)],
+            "LastViewComplete mysql/1",
+            "it is enough that one has all",
+        ),
+        (
+            vec![seen(of(0, 12).with(|o| o.position = down(0, 9).position)), seen(in_view(1, 10)), silent(2)],
+            "NotCaughtUp",
+            "it had all, and what was not on disk is gone",
         ),
         (
             vec![seen(of(0, 9)), seen(left(1, 10)), silent(2)],

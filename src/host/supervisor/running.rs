@@ -12,7 +12,7 @@ use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::hold::Begin;
 use crate::cluster::lineage::{Incarnation, Lineage};
-use crate::cluster::observation::{File, MemberView, Sql, StartMode};
+use crate::cluster::observation::{CaughtUp, File, MemberView, Sql, StartMode};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
 use crate::cluster::start::{ByItself, without_primary};
@@ -245,8 +245,11 @@ impl Supervising {
         }
         match self.datadir.look().saved_view {
             File::Present(view) if wsrep.is_primary() => self.keep(|memory| {
-                memory.last_view = Some(view);
-                memory.left = false;
+                // The file is ahead of SQL while commits of before the view wait to be applied.
+                if let Some(position) = wsrep.position().filter(|_| view.members.len() == wsrep.cluster_size as usize) {
+                    memory.caught_up = Some(CaughtUp { view: view.id(), position });
+                }
+                memory.was_in(view);
             }),
             _ => Ok(()),
         }
@@ -267,6 +270,7 @@ impl Supervising {
         let own = self.observation_with((Sql::Open { milliseconds: 0 }, Some(wsrep)));
         match without_primary(&self.config.cluster, self.config.auto_recovery, &self.me, &own, views) {
             ByItself::Begin(proof) => self.recover_cluster(&proof, views),
+            ByItself::End(why) => self.stop(StopReason::GivenUp, self.config.timeouts.stop, &why)?,
             ByItself::Wait(why) => {
                 if let Stage::Running(running) = &mut self.stage
                     && running.without_quorum.as_ref() != Some(&why)
@@ -585,5 +589,6 @@ fn first_incarnation(founding: &bool, position: Position, wsrep: &Wsrep, me: &st
         at: log::now(),
         proof,
         left_out: Vec::new(),
+        group: None,
     })
 }

@@ -11,7 +11,7 @@ use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
 use crate::agent::client::Client;
 use crate::cluster::hold::Begin;
 use crate::cluster::join::MayNotJoin;
-use crate::cluster::lineage::{Incarnation, Lineage};
+use crate::cluster::lineage::{Incarnation, Lineage, group_apart};
 use crate::cluster::observation::{File, MemberView, Memory, Process, StartMode};
 use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, decide};
@@ -39,7 +39,10 @@ impl Supervising {
     fn record_bootstrap_by_others(&self, seen: &Process) -> Result<()> {
         let memory = self.store.memory();
         let Some(at) = seen.start_position.or(memory.last_position) else { return Ok(()) };
-        let incarnation = self.incarnation(at, "begun by hand, found running with --wsrep-new-cluster", &[])?;
+        let incarnation = Incarnation {
+            group: seen.group.clone(),
+            ..self.incarnation(at, "begun by hand, found running with --wsrep-new-cluster", &[])?
+        };
         log::warn("bootstrap.by_hand", &[("pid", &seen.pid), ("began_at", &at)]);
         self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
         self.keep(|memory| {
@@ -50,9 +53,16 @@ impl Supervising {
     }
 
     pub(super) fn incarnation(&self, at: Position, proof: &str, left_out: &[String]) -> Result<Incarnation> {
+        let (lineage, id) = (self.store.memory().lineage, random_uuid()?);
+        let group = if left_out.is_empty() {
+            lineage.group().map(str::to_owned)
+        } else {
+            Some(group_apart(&self.config.cluster.name, id))
+        };
         Ok(Incarnation {
-            number: self.store.memory().lineage.next_number(),
-            id: random_uuid()?,
+            number: lineage.next_number(),
+            id,
+            group,
             history: at.history(),
             began_at: at.seqno(),
             by: self.me.name.clone(),
@@ -222,7 +232,7 @@ impl Supervising {
     /// (K17). We remember it.
     pub(super) fn set_view_aside(&self) -> Result<()> {
         if let File::Present(view) = self.datadir.look().saved_view {
-            self.keep(|memory| memory.last_view = Some(view))?;
+            self.keep(|memory| memory.was_in(view))?;
         }
         self.datadir.set_view_aside(self.store.dir())
     }
@@ -242,7 +252,8 @@ impl Supervising {
         self.keep(|memory| memory.begun = mode != StartMode::Join)?;
         self.end_orphaned_transfers();
         let log_since = mariadbd::error_log_length(&self.config);
-        let child = mariadbd::start(&self.config, position, mode == StartMode::Bootstrap)?;
+        let lineage = self.store.memory().lineage;
+        let child = mariadbd::start(&self.config, position, lineage.group(), mode == StartMode::Bootstrap)?;
         let mode_text = format!("{mode:?}");
         log::info("mariadbd.started", &[("pid", &child.id()), ("mode", &mode_text)]);
         self.journal.record("mariadbd.started", json!({ "mode": mode, "position": position }));

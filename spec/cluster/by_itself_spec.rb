@@ -128,6 +128,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       lab.power_off(2)
       wait('two to go on') { [0, 1].all? { |i| wsrep(i, 'cluster_size') == '2' && synced?(i) } }
       write(0, 'without mysql/2')
+      wait('the two to remember it') { [0, 1].all? { |i| remembers_view_of(i) == 2 } }
       lab.power_off(0, 1)
       # One of the two has lost the file, as by a torn write; it still knows which view it was in.
       File.write(lab.vm(1).vcap('store/mariadb/data/gvwstate.dat'), '')
@@ -174,6 +175,30 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
   end
 
   describe 'not where nothing proves it: it stands, and says what a person can do' do
+    it 'two lose power while commits of the one that died before wait in their memory (H13, G10)' do
+      # A lock keeps them from applying what they receive.
+      locks = [1, 2].map do |i|
+        Thread.new do
+          lab.sql(i, 'FLUSH TABLES WITH READ LOCK; SELECT SLEEP(60)', limit: 90)
+        rescue LabParts::Failed
+          # its VM lost power, as it should
+        end
+      end
+      wait('both to be locked') { [1, 2].all? { |i| lab.sql(i, 'SHOW PROCESSLIST').out.include?('SLEEP') } }
+      write(0, 'a client was told of this, and two have it in memory only')
+      lab.power_off(0)
+      wait('the saved views of the two') { [1, 2].all? { |i| lab.exec(i, 'grep', '-c', '^member:', data(i, 'gvwstate.dat')).out.to_i == 2 } }
+      lab.power_off(1, 2)
+      locks.each(&:join)
+      lab.power_on(1, 2)
+      # Galera itself would restore the view of the two, and take mysql/0 back by IST when it returns.
+      [1, 2].each { |i| wait_saying("mysql/#{i}", %r{PartialKnowledge: not known: mysql/0 .*no member of the saved view was seen to have applied}) }
+      10.times { expect([1, 2].map { |i| lab.mariadbd(i) }).to eq([nil, nil]); sleep 0.3 }
+      lab.power_on(0)
+      wait_healthy
+      expect_nothing_lost
+    end
+
     it 'the old one comes first after two newer ones lost power (G10, G11)' do
       lab.power_off(0)
       wait('two to go on') { [1, 2].all? { |i| wsrep(i, 'cluster_size') == '2' && synced?(i) } }

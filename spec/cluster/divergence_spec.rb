@@ -104,6 +104,30 @@ RSpec.describe 'members whose data parted', type: :cluster do
     [0, 1].each { |i| lab.exec(i, 'sh', '-c', 'rm -rf /var/vcap/store/mariadb/data.abandoned-*') }
   end
 
+  it 'those that live where nobody looks, and are left out of a forced bootstrap, keep what they have when the network heals (Q10, H13, G14)' do
+    lab.cut(2)
+    wait('two to go on without mysql/2') { [0, 1].all? { |i| wsrep(i, 'cluster_size') == '2' && synced?(i) } }
+    expect(lab.sql(0, "INSERT INTO ledger.entries VALUES ('only on the two')")).to be_ok
+    wait('both to have it') { entries(1).include?('only on the two') }
+    lab.cut_link(0, 1)
+    wait('nobody to be primary') { lab.instances.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
+    forced = lab.exec(2, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/2', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/1')
+    expect(forced.out).to include('Recovered in part: mysql/2 was bootstrapped'), forced.to_s
+    40.times { |n| write(2, "onward #{SecureRandom.hex(4)} #{n}") }
+    expect([0, 1].all? { |i| lab.mariadbd(i) }).to be(true)
+    # Galera would merge them by itself, by IST, say Synced, and differ for ever.
+    lab.heal
+    [0, 1].each { |i| wait_saying("mysql/#{i}", /AheadOfCluster: .*its last \d+ transactions/) }
+    expect([0, 1].map { |i| log(i).scan('went on without this member, in a group of its own').size }).to all(be >= 1)
+    [0, 1].each { |i| expect(ctl(i, 'rejoin', '--abandon-data')).to be_ok }
+    wait_healthy
+    expect_nothing_lost
+    [0, 1].each do |i|
+      expect(lab.exec(i, 'sh', '-c', 'ls /var/vcap/store/mariadb/data.abandoned-*/ledger').out).to include('entries.ibd')
+      lab.exec(i, 'sh', '-c', 'rm -rf /var/vcap/store/mariadb/data.abandoned-*')
+    end
+  end
+
   it 'a member that is ahead of a cluster that was bootstrapped by hand, behind our back (Q10, H13)' do
     only_on_two('by hand')
     before = position(2)

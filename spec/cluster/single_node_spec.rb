@@ -19,9 +19,14 @@ RSpec.describe 'a cluster of one', type: :cluster do
     expect([ctl.call('state'), ctl.call('seqno')]).to match(['stopped', a_string_matching(/\A\d+\z/)])
   end
 
-  it 'comes back after a stop only by the errand, or by the compatible route for single nodes' do
+  it 'comes back after a stop by itself: all members are seen (G2)' do
     lab.start(0)
-    wait_phase(0, 'waiting')
+    wait_healthy
+    expect(lineage(0).last).to eq(%w[mysql/0 EveryMemberSeen])
+    expect_nothing_lost
+  end
+
+  it 'is stopped and started by the compatible routes for single nodes' do
     expect(http(0, '/stop_mysql', method: 'POST')).to eq([200, 'stop successful'])
     expect(http(0, '/start_mysql_single_node', method: 'POST', limit: 60)).to eq([200, 'single node start successful'])
     wait_healthy
@@ -36,8 +41,6 @@ RSpec.describe 'a cluster of one', type: :cluster do
 
   it 'is recreated on its disk' do
     lab.recreate(0)
-    wait('it to serve or wait') { synced?(0) || supervisor(0)&.fetch('phase') == 'waiting' }
-    errand unless synced?(0)
     wait_healthy
     expect_nothing_lost
   end

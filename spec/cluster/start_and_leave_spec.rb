@@ -57,6 +57,29 @@ RSpec.describe 'a member of a real cluster', type: :cluster do
       expect_nothing_lost
     end
 
+    it 'of a server that cannot live is tried more and more rarely, and told; once it is mended a restart tries at once (G8)' do
+      config = '/var/vcap/jobs/mariadb/config/my.cnf'
+      lab.exec(1, 'cp', '-p', config, '/tmp/my.cnf')
+      lab.exec(1, 'sh', '-c', "printf '[mysqld]\\nno-such-option=1\\n' >> #{config}")
+      lab.kill(1)
+      wait_saying('mysql/1', /wait [12]0s: mariadbd died [34] times in a row .*mariadb.err.log; then join/, 120)
+      lab.exec(1, 'sh', '-c', "cat /tmp/my.cnf > #{config}")
+      lab.monit(1, 'restart', 'mariadb')
+      wait_healthy
+      expect_nothing_lost
+    end
+
+    it 'of a server whose position cannot be found is looked into again, until it can (G8)' do
+      config = '/var/vcap/jobs/mariadb/config/my.cnf'
+      lab.exec(2, 'cp', '-p', config, '/tmp/my.cnf')
+      lab.exec(2, 'sh', '-c', "printf '[mysqld]\\ninnodb_page_size=4096\\n' >> #{config}")
+      lab.kill(2)
+      wait_saying('mysql/2', /UnknownPosition: .*page size/)
+      lab.exec(2, 'sh', '-c', "cat /tmp/my.cnf > #{config}")
+      wait_healthy
+      expect_nothing_lost
+    end
+
     it 'is not healed where monit does not monitor, and status says so (Q19, K3, K14)' do
       lab.monit(2, 'unmonitor', 'mariadb')
       lab.kill(2)

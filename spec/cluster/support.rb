@@ -151,6 +151,12 @@ module ClusterSpec
     wait("#{instance} to say #{words.inspect} (#{supervisor(instance)&.fetch('detail', nil)})", limit) { supervisor(instance)&.fetch('detail', '')&.match?(words) }
   end
 
+  # How many members the view has in which the member's supervisor saw it settled.
+  def remembers_view_of(instance)
+    view, caught_up = memory(instance).values_at('last_view', 'caught_up')
+    view['members'].size if view && caught_up && caught_up['view'] == view.slice('representative', 'seq')
+  end
+
   def lineage(instance) = memory(instance)['lineage'].map { |i| [i['by'], i['proof'][/\w+/]] }
   def data(instance, *file) = File.join('/var/vcap/store/mariadb/data', *file)
   def remove(instance, *files) = lab.exec(instance, 'rm', '-rf', *files.map { |f| data(instance, f) })

@@ -79,6 +79,12 @@ impl Lineage {
         if other.0.len() > self.0.len() { other } else { self }
     }
 
+    /// The incarnations that both have in common, oldest first; after them they part.
+    pub fn common_with(&self, other: &Lineage) -> &[Incarnation] {
+        let common = self.0.iter().zip(&other.0).take_while(|(a, b)| a.id == b.id).count();
+        self.0.get(..common).unwrap_or_default()
+    }
+
     fn index_of(&self, id: Uuid) -> Option<usize> {
         self.0.iter().position(|i| i.id == id)
     }
@@ -97,7 +103,7 @@ impl Lineage {
             // Synced last in an incarnation that this lineage lacks: a fork. What both have in common
             // ends where the lists part, and so does what the member may keep.
             Some(None) => {
-                let common = self.0.iter().zip(&own_lineage.0).take_while(|(a, b)| a.id == b.id).count();
+                let common = self.common_with(own_lineage).len();
                 let begun_apart = own_lineage.0.get(common).filter(in_this_history).map(|i| i.began_at);
                 if let Some(began_at) = begun_apart.filter(|b| *b < last.seqno()) {
                     return Tail::Has { transactions: last.seqno() - began_at, parted_at: began_at };

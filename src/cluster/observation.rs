@@ -31,9 +31,9 @@ pub struct Observation {
     /// For how many seconds that process has run.
     #[serde(default)]
     pub process_seconds: Option<u64>,
-    /// How often `mariadbd` was started lately.
+    /// How `mariadbd` ended lately.
     #[serde(default)]
-    pub starts: Starts,
+    pub deaths: Deaths,
     /// What the end of MariaDB's error log proves (K8).
     #[serde(default)]
     pub log: Vec<Evidence>,
@@ -221,11 +221,11 @@ pub struct Process {
     pub state_transfer: bool,
 }
 
-/// How often `mariadbd` was started lately, from the journal.
+/// How `mariadbd` ended lately, from the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Starts {
-    /// In the last hour.
-    pub last_hour: u32,
+pub struct Deaths {
+    /// How often it died by itself since it was last Synced, or stopped by somebody.
+    pub in_a_row: u32,
     /// How it last ended, in words.
     pub last_end: Option<String>,
 }
@@ -469,8 +469,14 @@ impl Memory {
         self.incarnation = from.and_then(|position| self.incarnation_at(position)).or(self.incarnation);
         let from = from.or(self.joining.as_ref().and_then(|earlier| earlier.from));
         self.joining = Some(Joining { from, incarnation: lineage.newest().map(|i| i.id) });
-        // Whoever has transactions of an incarnation must know how it began.
-        self.lineage = self.lineage.longer(lineage).clone();
+        if !lineage.is_empty() {
+            // The join was judged: what this member has is of the past that both lineages have in common.
+            let own = self.incarnation.filter(|id| lineage.incarnations().iter().any(|i| i.id == *id));
+            self.incarnation = own.or_else(|| lineage.common_with(&self.lineage).last().map(|i| i.id));
+            // Whoever has transactions of an incarnation must know how it began, and what is received from
+            // now on is of this one.
+            self.lineage = lineage.clone();
+        }
     }
 
     /// The incarnation to which data at this position belongs. What was applied during a join came
@@ -570,5 +576,18 @@ mod tests {
         memory.begin_join(None, &lineage(&[(1, 0), (2, 7), (3, 20)]));
         assert_eq!(memory.joining.as_ref().unwrap().from, Some(at(11)), "a transfer was interrupted");
         assert_eq!(memory.incarnation_at(at(30)), id(3));
+    }
+
+    #[test]
+    fn q11_who_joins_another_branch_forgets_its_own() {
+        let id = |n| Some(Uuid::from_u128(n));
+        for component in [vec![(1, 0), (3, 7)], vec![(1, 0)], vec![(1, 0), (3, 7), (4, 9)]] {
+            let own = lineage(&[(1, 0), (2, 7)]);
+            let mut memory = Memory { lineage: own, incarnation: id(2), ..Memory::default() };
+            let component = lineage(&component);
+            memory.begin_join(Some(at(7)), &component);
+            assert_eq!((memory.incarnation_at(at(7)), &memory.lineage), (id(1), &component));
+            assert_eq!(memory.incarnation_at(at(8)), component.newest().map(|i| i.id));
+        }
     }
 }

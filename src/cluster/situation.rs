@@ -66,7 +66,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
         })),
         process: None,
         process_seconds: None,
-        starts: Starts::default(),
+        deaths: Deaths::default(),
         log: Vec::new(),
         ports: Ports::default(),
         sql: Sql::Closed { why: "down".into() },

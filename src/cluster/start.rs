@@ -1,6 +1,7 @@
 //! How should this member start? Puts together the three answers: join, restore, bootstrap.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,16 @@ impl fmt::Display for Start {
             Start::Wait(why) => write!(f, "wait: {why}"),
             Start::Refuse(why) => write!(f, "refuse to join: {why}"),
         }
+    }
+}
+
+/// How long a member waits before it starts `mariadbd` by itself, which died so often in a row without ever
+/// being Synced. monit restarts without any limit; a server that cannot live costs the others a donor each time.
+pub fn back_off(deaths_in_a_row: u32) -> Duration {
+    const FREE: u32 = 2;
+    match deaths_in_a_row.checked_sub(FREE + 1) {
+        None => Duration::ZERO,
+        Some(more) => Duration::from_secs((10 << more.min(5)).min(300)),
     }
 }
 
@@ -229,6 +240,12 @@ mod tests {
     use super::*;
     use crate::cluster::situation::*;
     use crate::galera::wsrep::{ClusterStatus, LocalState};
+
+    #[test]
+    fn a_server_that_cannot_live_is_tried_more_and_more_rarely() {
+        let seconds: Vec<u64> = (0..9).chain([99]).map(|deaths| back_off(deaths).as_secs()).collect();
+        assert_eq!(seconds, [0, 0, 0, 10, 20, 40, 80, 160, 300, 300]);
+    }
 
     #[test]
     fn g7_g8_g10_h12_how_a_member_starts() {

@@ -4,13 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::files::rename_durably;
-use crate::cluster::observation::Starts;
+use crate::cluster::observation::Deaths;
 use crate::log;
 
 /// Past this size the journal is set aside as `journal.jsonl.1`, which replaces an older one.
@@ -36,30 +35,29 @@ impl Journal {
         }
     }
 
-    /// How often `mariadbd` was started in the last hour, by the end of the journal.
-    pub fn starts(&self) -> Starts {
-        const HOUR: Duration = Duration::from_secs(3600);
-        let since = SystemTime::now().checked_sub(HOUR).unwrap_or(SystemTime::UNIX_EPOCH);
-        let recent = |event: &Value| {
-            let at = event.get("at").and_then(Value::as_str).and_then(|at| humantime::parse_rfc3339(at).ok());
-            at.is_some_and(|at| at >= since)
-        };
-        let mut starts = Starts::default();
-        for line in self.end().unwrap_or_default().lines().filter(|l| l.contains("\"mariadbd.st")) {
+    /// How `mariadbd` ended lately, by the end of the journal.
+    pub fn deaths(&self) -> Deaths {
+        let mut deaths = Deaths::default();
+        let tells = |line: &&str| ["\"mariadbd.", "\"view.changed\"", "\"leave\""].iter().any(|e| line.contains(e));
+        for line in self.end().unwrap_or_default().lines().filter(tells) {
             let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+            let status = || event.pointer("/details/status").and_then(Value::as_str).map(str::to_owned);
             match event.get("event").and_then(Value::as_str) {
-                Some("mariadbd.started") if recent(&event) => starts.last_hour += 1,
-                Some("mariadbd.stopped") => {
-                    starts.last_end = event.pointer("/details/status").and_then(Value::as_str).map(str::to_owned);
+                Some("mariadbd.died") => deaths = Deaths { in_a_row: deaths.in_a_row + 1, last_end: status() },
+                Some("mariadbd.stopped") => deaths.last_end = status(),
+                // Somebody stopped it, and is looking after it.
+                Some("leave") => deaths.in_a_row = 0,
+                Some("view.changed") if event.pointer("/details/state").is_some_and(|s| s == "Synced") => {
+                    deaths.in_a_row = 0;
                 }
                 _ => {}
             }
         }
-        starts
+        deaths
     }
 
     fn end(&self) -> std::io::Result<String> {
-        /// Some hundred events; more starts than that in an hour are as many as these.
+        /// Some hundred events; more deaths than these hold are as many as these.
         const MOST: u64 = 64 * 1024;
         let mut file = File::open(&self.path)?;
         let length = file.metadata()?.len();
@@ -97,14 +95,21 @@ mod tests {
     }
 
     #[test]
-    fn starts_are_counted_for_an_hour() {
+    fn deaths_in_a_row_end_with_synced_or_a_stop() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::in_dir(dir.path());
-        assert_eq!(journal.starts(), Starts::default());
-        let old = r#"{"at":"2017-10-21T21:57:33.000Z","event":"mariadbd.started","details":{}}"#;
-        std::fs::write(dir.path().join("journal.jsonl"), format!("{old}\ntorn\n")).unwrap();
-        journal.record("mariadbd.started", json!({}));
-        journal.record("mariadbd.stopped", json!({ "status": "signal 6" }));
-        assert_eq!(journal.starts(), Starts { last_hour: 1, last_end: Some("signal 6".into()) });
+        assert_eq!(journal.deaths(), Deaths::default());
+        std::fs::write(dir.path().join("journal.jsonl"), "torn\n").unwrap();
+        let died = || journal.record("mariadbd.died", json!({ "status": "signal 6" }));
+        let view = |state: &str| journal.record("view.changed", json!({ "state": state }));
+        died();
+        view("Synced");
+        died();
+        view("Initialized");
+        died();
+        assert_eq!(journal.deaths().in_a_row, 2);
+        assert_eq!(journal.deaths().last_end, Some("signal 6".into()));
+        journal.record("leave", json!({}));
+        assert_eq!(journal.deaths().in_a_row, 0);
     }
 }

@@ -15,7 +15,7 @@ use super::sql;
 use super::store::Store;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{
-    Host, Identity, Observation, PeerPorts, Ports, Process, Sql, Starts, SupervisorSight,
+    Deaths, Host, Identity, Observation, PeerPorts, Ports, Process, Sql, SupervisorSight,
 };
 use crate::cluster::standing::standing;
 use crate::config::MemberConfig;
@@ -62,7 +62,7 @@ pub fn at_hand(
         supervisor,
         process_seconds: process.as_ref().and_then(age),
         process,
-        starts: Starts::default(),
+        deaths: Deaths::default(),
         log: Vec::new(),
         ports: Ports::default(),
         sql,
@@ -114,7 +114,7 @@ impl Observer {
             seen.ports = self.ports();
             seen.host = self.host();
             seen.log = self.log();
-            seen.starts = Journal::in_dir(&self.config.paths.state_dir).starts();
+            seen.deaths = Journal::in_dir(&self.config.paths.state_dir).deaths();
             seen.peers = peers.join().unwrap_or_default();
             seen
         })

@@ -13,7 +13,7 @@ use crate::galera::wsrep::{LocalState, Wsrep};
 /// A code, and its sentence.
 type Found = (MemberCode, String);
 
-/// So many starts within an hour, and down again, are a loop.
+/// So many deaths in a row are a loop; from then on it is tried more and more rarely.
 const LOOP: u32 = 3;
 /// A member that was late so often is not only late now.
 const OFTEN_LATE: u32 = 5;
@@ -35,7 +35,7 @@ pub(super) fn diagnose(look: &Look, view: &MemberView) -> MemberDiagnosis {
 fn evidence_of(look: &Look, of: &Observation) -> Vec<String> {
     let mut evidence = vec![format!("stands at {}", of.position)];
     evidence.extend(of.supervisor.present().map(|s| format!("galera-start: {}", s.detail)));
-    evidence.extend(of.starts.last_end.as_ref().map(|end| format!("mariadbd last ended with: {end}")));
+    evidence.extend(of.deaths.last_end.as_ref().map(|end| format!("mariadbd last ended with: {end}")));
     let telling = of.log.iter().filter(|e| e.kind != LogKind::PrimaryComponent);
     evidence.extend(telling.map(|e| match e.times {
         1 => format!("log: {}", e.text),
@@ -86,7 +86,7 @@ fn unseen(look: &Look, view: &MemberView) -> Found {
         }
         _ => {
             let who = format!("neither from here nor by {}", listed(not));
-            (MemberCode::MemberLost, format!("it is not reached {who}: its VM is gone, or the network to it"))
+            (MemberCode::MemberLost, format!("it is reached {who}: its VM is gone, or the network to it"))
         }
     }
 }
@@ -251,11 +251,11 @@ fn down(look: &Look, of: &Observation) -> Found {
     if let Some(no) = refusal {
         return may_not_join(of, &no);
     }
-    if of.starts.last_hour >= LOOP {
-        let end = of.starts.last_end.as_ref().map_or(String::new(), |end| format!(", and ended with: {end}"));
+    if of.deaths.in_a_row >= LOOP {
+        let end = of.deaths.last_end.as_ref().map_or(String::new(), |end| format!(", at last with: {end}"));
         return (
             MemberCode::MemberCrashLoop,
-            format!("mariadbd was started {} times within the hour{end}", of.starts.last_hour),
+            format!("mariadbd died {} times in a row before it was Synced{end}", of.deaths.in_a_row),
         );
     }
     match &of.position {

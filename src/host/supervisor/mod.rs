@@ -42,6 +42,7 @@ use crate::cluster::hold::Hold;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{Child, MemberView, Observation, Phase, Sql, StartMode, Supervisor, SupervisorSight};
 use crate::cluster::standing::{Standing, Unknown};
+use crate::cluster::start::back_off;
 use crate::config::MemberConfig;
 use crate::errand::Verdict;
 use crate::galera::wsrep::Wsrep;
@@ -49,6 +50,8 @@ use crate::log;
 
 /// How often the loop looks at its deadlines.
 const TICK: Duration = Duration::from_millis(100);
+/// Pause before a position that could not be found is looked for once more.
+const RECOVER_EVERY: Duration = Duration::from_secs(30);
 /// Pause between two rounds of asking the peers.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
@@ -121,6 +124,9 @@ pub struct Supervising {
     datadir: DataDir,
     stage: Stage,
     since: Instant,
+    /// `mariadbd` died in a row, so often: not before this moment does this member start it by itself.
+    deaths: u32,
+    patient_until: Instant,
     standing: Standing,
     hold: Option<(Hold, Instant)>,
     /// A recovery of the cluster that this member leads.
@@ -165,9 +171,14 @@ impl Supervising {
             log::error("hold.unreadable", &[("why", &format!("{e:#}"))]);
             Some(orders::unreadable_hold())
         });
+        let journal = Journal::in_dir(store.dir());
+        let deaths = journal.deaths().in_a_row;
         Ok(Supervising {
             me,
-            journal: Journal::in_dir(store.dir()),
+            journal,
+            deaths,
+            // From now on, and not from when it died: monit restarts at once, and clocks jump.
+            patient_until: Instant::now() + back_off(deaths),
             datadir: DataDir::at(&config.mariadb.data_dir),
             stage: Stage::Preparing,
             since: Instant::now(),
@@ -272,7 +283,12 @@ impl Supervising {
             self.hold = None;
             self.store.drop_hold()?;
         }
+        let failed = matches!(self.standing, Standing::Unknown { why: Unknown::Failed, .. });
         match &self.stage {
+            // A full disk, or a wrong option, may have been mended meanwhile.
+            Stage::Waiting { .. } if failed && !self.holding() && self.since.elapsed() > RECOVER_EVERY => {
+                self.recover()
+            }
             Stage::Waiting { asking: false, next, .. } if Instant::now() >= *next => self.ask_peers(),
             Stage::Running(_) => self.watch()?,
             Stage::Stopping(_) => self.press_stop()?,

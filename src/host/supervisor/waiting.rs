@@ -14,7 +14,7 @@ use crate::cluster::join::MayNotJoin;
 use crate::cluster::lineage::{Incarnation, Lineage, group_apart};
 use crate::cluster::observation::{File, MemberView, Memory, Process, StartMode};
 use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
-use crate::cluster::start::{Start, decide};
+use crate::cluster::start::{Start, back_off, decide};
 use crate::galera::position::Position;
 use crate::host::processes::{Handle, end_orphaned_transfers};
 use crate::host::random::random_uuid;
@@ -150,6 +150,16 @@ impl Supervising {
         }
         let auto = self.config.auto_recovery;
         let decision = decide(&self.config.cluster, auto, &self.me, &self.own_observation(), views);
+        let starts = !matches!(decision, Start::Wait(_) | Start::Refuse(_));
+        if starts && self.hold.is_none() && Instant::now() < self.patient_until {
+            self.tell(&format!(
+                "wait {:?}: mariadbd died {} times in a row before it was Synced, see {}; then {decision}",
+                back_off(self.deaths),
+                self.deaths,
+                self.config.mariadb.error_log.display()
+            ));
+            return Ok(());
+        }
         self.tell(&decision.to_string());
         if let Stage::Waiting { refused, .. } = &mut self.stage {
             *refused = match &decision {

@@ -136,7 +136,7 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
 #[test]
 fn q9_q10_h13_a_member_that_is_down_beside_a_primary_component() {
     let known = |n, seqno| down(n, seqno).with(|o| o.memory.last_position = Some(at(seqno)));
-    let loops = known(2, 9).with(|o| o.starts = Starts { last_hour: 3, last_end: Some("signal 6".into()) });
+    let loops = known(2, 9).with(|o| o.deaths = Deaths { in_a_row: 3, last_end: Some("signal 6".into()) });
     let cached = |n| pair(n).wsrep(|w| w.local_cached_downto = Some(7));
     let unlooked = down(2, 9).unknown(Why::NotLookedYet);
     let voted_out = log("[ERROR] WSREP: Member 2(x) is inconsistent with group. Leaving cluster.");

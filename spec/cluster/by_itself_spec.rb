@@ -5,15 +5,7 @@ require_relative 'support'
 RSpec.describe 'a cluster that comes back by itself', type: :cluster do
   ClusterSpec.with_lab(self, 'auto', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC)
 
-  # Whatever an example left behind, the next one begins with three members that are up.
-  after do |example|
-    next if example.exception
-    lab.heal
-    lab.power_on(*lab.instances)
-    lab.instances.each { |i| lab.monit(i, 'start', 'galera-agent') }
-    start_all
-    wait_healthy(limit: 200)
-  end
+  after { |example| put_right unless example.exception }
 
   describe 'from its saved view, without a new incarnation' do
     it 'all killed at once' do

@@ -7,12 +7,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
 
   after do |example|
     lab.instances.each { |i| lab.exec(i, 'nft', 'add table inet galera; delete table inet galera') if lab.vm(i).up? }
-    next if example.exception
-    lab.heal
-    lab.power_on(*lab.instances)
-    lab.instances.each { |i| lab.monit(i, 'start', 'galera-agent') }
-    start_all
-    wait_healthy(limit: 200)
+    put_right unless example.exception
   end
 
   def ctl(instance, *words) = lab.exec(instance, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', *words)

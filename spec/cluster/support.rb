@@ -146,6 +146,15 @@ module ClusterSpec
 
   def start_all(instances = lab.instances) = instances.each { |i| lab.monit(i, 'start', 'mariadb') }
 
+  # Whatever an example left behind, the next one begins with all members up.
+  def put_right
+    lab.heal
+    lab.power_on(*lab.instances)
+    lab.instances.each { |i| lab.monit(i, 'start', 'galera-agent') }
+    start_all
+    wait_healthy(limit: 200)
+  end
+
   # Members that wait say for whom and why.
   def wait_saying(instance, words, limit = 60)
     wait("#{instance} to say #{words.inspect} (#{supervisor(instance)&.fetch('detail', nil)})", limit) { supervisor(instance)&.fetch('detail', '')&.match?(words) }

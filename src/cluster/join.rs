@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::lineage::Tail;
-use super::observation::Memory;
+use super::memory::Memory;
 use super::primary::{Primaries, Primary};
 use super::standing::{Standing, Unknown};
 use crate::galera::position::Position;
@@ -187,7 +187,7 @@ pub fn may_join(standing: &Standing, memory: &Memory, primary: &Primary) -> Resu
 mod tests {
     use super::*;
     use crate::cluster::lineage::Lineage;
-    use crate::cluster::observation::Joining;
+    use crate::cluster::memory::Joining;
     use crate::cluster::situation::{H, lineage};
     use crate::cluster::standing::Provenance;
 

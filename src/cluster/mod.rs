@@ -20,6 +20,7 @@ pub mod hold;
 pub mod join;
 pub mod lineage;
 pub mod member;
+pub mod memory;
 pub mod observation;
 pub mod primary;
 pub mod recovery;

@@ -3,6 +3,7 @@
 use super::hold::Hold;
 use super::lineage::{Incarnation, Lineage};
 use super::member::{Cluster, Member};
+use super::memory::{CaughtUp, Memory};
 use super::observation::*;
 use super::standing::{Provenance, Standing, Unknown};
 use crate::galera::grastate::Grastate;

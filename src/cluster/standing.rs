@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{Disk, File, Memory, Process};
+use super::memory::Memory;
+use super::observation::{Disk, File, Process};
 use crate::galera::position::Position;
 use crate::galera::recovery::Recovered;
 use crate::galera::wsrep::{LocalState, Wsrep};
@@ -258,7 +259,7 @@ pub fn standing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::observation::Joining;
+    use crate::cluster::memory::Joining;
     use crate::galera::grastate::Grastate;
     use crate::galera::uuid::Uuid;
 

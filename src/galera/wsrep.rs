@@ -118,10 +118,13 @@ impl Wsrep {
         let number = |name: &str| text(name).parse::<u64>().ok().filter(|n| *n != u64::MAX);
         let uuid = |name: &str| text(name).parse::<Uuid>().ok().filter(|u| !u.is_nil());
         let comment = text("wsrep_local_state_comment");
+        // Seen on a member that was cut off soon after an IST: Galera's log says `Received NON-PRIMARY`, SQL goes
+        // on to say Primary, Synced and the old size, for ever. These two come from the group itself.
+        let alone = text("wsrep_cluster_weight") == "0" && number("wsrep_local_index").is_none();
         Some(Wsrep {
             cluster_status: match rows.get("wsrep_cluster_status")?.to_ascii_lowercase().as_str() {
-                "primary" => ClusterStatus::Primary,
-                "non-primary" => ClusterStatus::NonPrimary,
+                "primary" if !alone => ClusterStatus::Primary,
+                "primary" | "non-primary" => ClusterStatus::NonPrimary,
                 _ => ClusterStatus::Disconnected,
             },
             cluster_state_uuid: uuid("wsrep_cluster_state_uuid"),
@@ -142,7 +145,7 @@ impl Wsrep {
             connected: text("wsrep_connected") == "ON",
             last_committed: number("wsrep_last_committed"),
             gcomm_uuid: uuid("wsrep_gcomm_uuid"),
-            incoming_addresses: text("wsrep_incoming_addresses").to_owned(),
+            incoming_addresses: if alone { String::new() } else { text("wsrep_incoming_addresses").to_owned() },
             desync_count: number("wsrep_desync_count").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
             read_only,
             provider_version: text("wsrep_provider_version").to_owned(),
@@ -252,6 +255,27 @@ pub(crate) mod tests {
         assert!(!wsrep.is_primary() && !wsrep.is_synced());
         assert_eq!((wsrep.cluster_conf_id, wsrep.local_index), (None, None));
         assert_eq!(wsrep.position().unwrap().seqno(), 7);
+    }
+
+    #[test]
+    fn k3_a_member_whose_sql_goes_on_to_say_primary_after_it_was_cut_off() {
+        let rows = |weight: &str, index: &str| {
+            let pairs = [
+                ("wsrep_cluster_status", "Primary"),
+                ("wsrep_cluster_size", "3"),
+                ("wsrep_local_state", "4"),
+                ("wsrep_ready", "ON"),
+                ("wsrep_incoming_addresses", "10.0.0.1:3306,10.0.0.2:3306,10.0.0.3:3306"),
+                ("wsrep_cluster_weight", weight),
+                ("wsrep_local_index", index),
+            ];
+            pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeMap<String, String>>()
+        };
+        let cut_off = Wsrep::from_rows(&rows("0", "18446744073709551615"), false).unwrap();
+        assert!(!cut_off.is_primary() && !cut_off.is_synced() && cut_off.incoming_addresses.is_empty());
+        for (weight, index) in [("3", "0"), ("0", "0"), ("3", "18446744073709551615")] {
+            assert!(Wsrep::from_rows(&rows(weight, index), false).unwrap().is_synced(), "{weight} {index}");
+        }
     }
 
     #[test]

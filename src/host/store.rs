@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{read_if_there, remove_durably, rename_durably, write_atomically};
 use crate::cluster::hold::{Hold, Outcome};
-use crate::cluster::observation::Memory;
+use crate::cluster::memory::Memory;
 
 /// The version of the files' format.
 const VERSION: u32 = 1;

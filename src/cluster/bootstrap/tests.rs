@@ -1,5 +1,6 @@
 use super::*;
-use crate::cluster::observation::{File, MemberView, Memory, Observation, Phase, PortAnswer};
+use crate::cluster::memory::Memory;
+use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer};
 use crate::cluster::situation::*;
 use crate::cluster::standing::Unknown;
 use crate::galera::wsrep::{ClusterStatus, LocalState};

@@ -6,7 +6,7 @@ use super::world::{Leader, Members, Node, Server, Vm, World, in_set};
 use crate::cluster::bootstrap::{Fence, Force, Proof, Way};
 use crate::cluster::hold::{Begin, Hold, OrderedStart, grant};
 use crate::cluster::lineage::{Incarnation, Lineage, group_apart};
-use crate::cluster::observation::Memory;
+use crate::cluster::memory::Memory;
 use crate::cluster::start::{ByItself, Start};
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::Position;
@@ -490,10 +490,9 @@ fn settle(world: &mut World, i: usize) {
         .filter(|j| world.connected(i, *j))
         .fold(Lineage::default(), |l, j| l.longer(&world.nodes[j].memory.lineage).clone());
     let longest = if longest.is_empty() {
-        let id = next_id(world);
         longest.with(Incarnation {
             number: 1,
-            id,
+            id: World::history(),
             history: World::history(),
             began_at: 0,
             by: String::new(),

@@ -2,7 +2,8 @@ use stateright::{Checker, HasDiscoveries};
 
 use super::protocol::{Act, happen};
 use super::*;
-use crate::cluster::observation::{CaughtUp, Memory, Sight};
+use crate::cluster::memory::{CaughtUp, Memory};
+use crate::cluster::observation::Sight;
 use crate::cluster::situation::*;
 use crate::cluster::standing::{Standing, Unknown};
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::cluster::hold::Hold;
-use crate::cluster::observation::{CaughtUp, Memory};
+use crate::cluster::memory::{CaughtUp, Memory};
 use crate::cluster::situation::{H, lineage};
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::Position;

@@ -16,8 +16,10 @@
 
 mod child;
 mod leading;
+mod leaving;
 mod orders;
 mod running;
+mod settling;
 mod waiting;
 
 use std::sync::Arc;
@@ -70,7 +72,7 @@ enum Event {
     /// What a fresh connection met.
     Probed(Sql, Option<Box<Wsrep>>),
     /// The work that follows the first Synced of this life ended.
-    Settled(Result<running::Settled>),
+    Settled(Result<settling::Settled>),
     /// `mariadbd` is gone.
     Ended(Ended),
     /// A recovery of the cluster that this member led is over.

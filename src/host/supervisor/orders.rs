@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{Stage, StopReason, Supervising, seconds_since_epoch};
 use crate::cluster::hold::{self, Begin, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
-use crate::cluster::observation::{Memory, Phase};
+use crate::cluster::memory::Memory;
+use crate::cluster::observation::Phase;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 use crate::host::socket::{Reply, Request};

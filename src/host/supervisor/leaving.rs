@@ -1,0 +1,156 @@
+//! Stopping `mariadbd`, and what its end means.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::{Ended, Stage, StopReason, Stopping, Supervising};
+use crate::cli::Exit;
+use crate::cluster::observation::StartMode;
+use crate::galera::wsrep::ClusterStatus;
+use crate::host::{mariadbd, sql};
+use crate::log;
+
+impl Supervising {
+    /// Stops `mariadbd` and ends. Returns whether there is nothing to wait for.
+    pub(super) fn leave(&mut self, limit: Duration, reason: &str) -> Result<bool> {
+        self.asked_to_stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        log::info("leave", &[("why", &reason)]);
+        self.journal.record("leave", json!({ "why": reason, "phase": self.phase() }));
+        match &mut self.stage {
+            Stage::Running(_) => {
+                self.stop(StopReason::Leave, limit, reason)?;
+                Ok(false)
+            }
+            Stage::Stopping(stopping) => {
+                stopping.why = StopReason::Leave;
+                stopping.deadline = stopping.deadline.min(Instant::now() + limit);
+                Ok(false)
+            }
+            Stage::Waiting { .. } => Ok(true),
+            // Their children end first: nothing of ours may be left on the data directory.
+            Stage::Preparing | Stage::Recovering => Ok(false),
+        }
+    }
+
+    /// Begins to stop `mariadbd`: SIGTERM where it is heard, SIGKILL where it would be ignored.
+    ///
+    /// Before SQL is open, SIGTERM is blocked in `mariadbd`; if a primary component comes later, the node
+    /// is Synced, answers nobody, and cannot be stopped any more. Nobody was served yet, so SIGKILL loses
+    /// nothing there; the whole process group, because transfer scripts live on otherwise.
+    pub(super) fn stop(&mut self, why: StopReason, limit: Duration, reason: &str) -> Result<()> {
+        let Stage::Running(running) = &self.stage else {
+            return Ok(());
+        };
+        let (child, mode) = (running.child.clone(), running.mode);
+        let heard = running.sql_was_open;
+        // Asked once more: quorum may have been lost since the last look.
+        let fresh = heard.then(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user).1).flatten();
+        let status = fresh.as_ref().or(running.last.as_ref()).map(|w| w.cluster_status);
+        // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
+        // for this member for ever; a member of the primary component leaves it for good.
+        let view = match status {
+            Some(ClusterStatus::NonPrimary) if heard && why != StopReason::GivenUp => self.datadir.copy_view()?,
+            Some(ClusterStatus::Primary) | None if heard => {
+                self.keep(|memory| memory.left = true)?;
+                None
+            }
+            _ => None,
+        };
+        let signal = if heard { Signal::SIGTERM } else { Signal::SIGKILL };
+        log::info("mariadbd.stopping", &[("signal", &signal), ("why", &reason)]);
+        self.journal.record("mariadbd.stopping", json!({ "signal": signal.as_str(), "why": reason }));
+        if heard {
+            child.process().signal(signal)?;
+        } else {
+            child.process().signal_group(signal)?;
+        }
+        let deadline = Instant::now() + limit;
+        self.enter(Stage::Stopping(Box::new(Stopping {
+            child,
+            mode,
+            why,
+            deadline,
+            killed: !heard,
+            view,
+            reason: reason.into(),
+        })));
+        Ok(())
+    }
+
+    /// Looks after a stop under way: SIGKILL at its deadline.
+    pub(super) fn press_stop(&mut self) -> Result<()> {
+        let Stage::Stopping(stopping) = &mut self.stage else {
+            return Ok(());
+        };
+        if !stopping.killed && Instant::now() >= stopping.deadline {
+            stopping.killed = true;
+            log::warn(
+                "mariadbd.killed",
+                &[("why", &"it did not end in time after SIGTERM; committed data is recovered at the next start")],
+            );
+            stopping.child.process().signal_group(Signal::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    /// `mariadbd` is gone: asked for, or by itself.
+    pub(super) fn ended(&mut self, ended: &Ended) -> Result<Option<Exit>> {
+        match std::mem::replace(&mut self.stage, Stage::Preparing) {
+            Stage::Stopping(stopping) => self.stopped(&stopping, ended),
+            Stage::Running(running) => {
+                let errors = mariadbd::last_errors(&self.config, running.log_since).join(" | ");
+                let mode = format!("{:?}", running.mode);
+                log::error("mariadbd.died", &[("status", &ended.text), ("mode", &mode), ("errors", &errors)]);
+                self.journal
+                    .record("mariadbd.died", json!({ "status": ended.text, "mode": running.mode, "errors": errors }));
+                self.end_orphaned_transfers();
+                // Not started again from here: monit decides, and `monit unmonitor` keeps it down (Q19).
+                Ok(Some(Exit::Status(ended.code)))
+            }
+            other => {
+                self.stage = other;
+                Ok(None)
+            }
+        }
+    }
+
+    fn stopped(&mut self, stopping: &Stopping, ended: &Ended) -> Result<Option<Exit>> {
+        if let Some(view) = &stopping.view {
+            self.datadir.put_view_back(view)?;
+        }
+        let clean = self.datadir.look().grastate.present().and_then(|g| g.clean_position());
+        let position = clean.map_or_else(|| "not clean".to_owned(), |p| p.to_string());
+        log::info("mariadbd.stopped", &[("status", &ended.text), ("grastate", &position)]);
+        self.journal.record("mariadbd.stopped", json!({ "status": ended.text, "grastate": position }));
+        if let Some(position) = clean {
+            // Only forward: a member that never caught up does not forget what it had.
+            self.keep(|memory| {
+                let further = memory
+                    .last_position
+                    .is_none_or(|p| p.history() != position.history() || p.seqno() < position.seqno());
+                if further && memory.joining.is_none() {
+                    memory.last_position = Some(position);
+                }
+            })?;
+        }
+        match stopping.why {
+            StopReason::Leave => Ok(Some(Exit::Done)),
+            StopReason::GivenUp => {
+                // It was tried with the view, and led nowhere. A process that was adopted may have had
+                // company that did not fit; with the view it is tried once more.
+                if stopping.mode == StartMode::RestoreView {
+                    self.set_view_aside()?;
+                }
+                self.recover();
+                Ok(None)
+            }
+            StopReason::Order => {
+                self.recover();
+                Ok(None)
+            }
+        }
+    }
+}

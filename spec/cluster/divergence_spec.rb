@@ -19,6 +19,12 @@ RSpec.describe 'members whose data parted', type: :cluster do
                                    "--defaults-file=/var/vcap/jobs/mariadb/config/my.cnf #{options.join(' ')} >/dev/null 2>&1 </dev/null &")
   end
 
+  # A cut that `lab.heal` leaves.
+  def drop_from(from, at:)
+    expect(lab.exec(at, 'nft', 'add table inet galera; add chain inet galera in { type filter hook input priority 0; }; ' \
+                               "add rule inet galera in ip saddr #{lab.address(from)} drop")).to be_ok
+  end
+
   # mysql/2 alone commits these, and stops; all are down then.
   def only_on_two(*notes)
     write(0, "common past #{SecureRandom.hex(4)}")
@@ -104,7 +110,8 @@ RSpec.describe 'members whose data parted', type: :cluster do
     wait('two to go on without mysql/2') { [0, 1].all? { |i| wsrep(i, 'cluster_size') == '2' && synced?(i) } }
     expect(lab.sql(0, "INSERT INTO ledger.entries VALUES ('only on the two')")).to be_ok
     wait('both to have it') { entries(1).include?('only on the two') }
-    lab.cut_link(0, 1)
+    # Healed last: with each other they would be a quorum again before they see what was begun without them.
+    [[0, 1], [1, 0]].each { |at, from| drop_from(from, at: at) }
     wait('nobody to be primary') { lab.instances.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
     forced = lab.exec(2, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/2', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/1')
     expect(forced.out).to include('Recovered in part: mysql/2 was bootstrapped'), forced.to_s
@@ -113,6 +120,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     # Galera would merge them by itself, by IST, say Synced, and differ for ever.
     lab.heal
     [0, 1].each { |i| wait_saying("mysql/#{i}", /AheadOfCluster: .*its last \d+ transactions/) }
+    [0, 1].each { |i| lab.exec(i, 'nft', 'delete table inet galera') }
     expect([0, 1].map { |i| log(i).scan('went on without this member, in a group of its own').size }).to all(be >= 1)
     [0, 1].each { |i| expect(ctl(i, 'rejoin', '--abandon-data')).to be_ok }
     wait_healthy
@@ -139,6 +147,24 @@ RSpec.describe 'members whose data parted', type: :cluster do
     wait_healthy
     expect_nothing_lost
     expect(lab.exec(2, 'sh', '-c', 'ls /var/vcap/store/mariadb').out).not_to include('abandoned')
+  end
+
+  it 'a server that somebody bootstraps beside a supervisor that waits is taken over, and recorded (H13, H17)' do
+    only_on_two('by hand, beside us')
+    lab.start(1)
+    wait_phase(1, 'waiting')
+    lab.exec(1, 'sed', '-i', 's/safe_to_bootstrap: 0/safe_to_bootstrap: 1/', data(1, 'grastate.dat'))
+    wait('the data to be looked at again') { log(1).include?('data.changed') && supervisor(1)['phase'] == 'waiting' }
+    expect(lab.mariadbd(1)).to be_nil
+    mariadbd_by_hand(1, '--wsrep-new-cluster')
+    wait('it to be taken over') { supervisor(1)&.dig('child', 'mode') == 'adopted' }
+    wait('its bootstrap to be recorded') { lineage(1).last == %w[mysql/1 begun] }
+    [0, 2].each { |i| lab.start(i) }
+    expect_refused(/AheadOfCluster/, times: 1)
+    wait_healthy_among([0, 1])
+    expect(ctl(2, 'rejoin', '--abandon-data', '--delete')).to be_ok
+    wait_healthy
+    expect_nothing_lost
   end
 
   it 'two primaries made by hand: seen, named, nothing made worse, and the side that is left is not taken back in silence (H10, H12, S4)' do

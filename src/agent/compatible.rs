@@ -13,10 +13,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::api::StartBody;
+use super::api::{self, StartBody};
 use super::client::Client;
 use super::server::Agent;
-use crate::cluster::bootstrap::{Evidence, Fence, proof};
+use crate::cluster::bootstrap::{Evidence, Fence, Proof, proof};
 use crate::cluster::health::monit_word;
 use crate::cluster::hold::Hold;
 use crate::cluster::member::Member;
@@ -131,12 +131,35 @@ async fn bootstrap(agent: &Agent, success: &str) -> Response {
     match looked {
         Err(e) => failed(e.to_string()),
         Ok((Err(no), _)) => failed(format!("refused: {no}")),
-        // Among equals their errand picks at random; ours would pick another, and both are right.
         Ok((Ok(proof), own)) if own.is_some() && own == proof.position() => {
-            start(agent, StartBody::begin(ORDER, &proof), success).await
+            // Among equals their errand picks at random, and two of them may pick two: the one that the proof
+            // names begins, once, and this member joins it.
+            if let Err(why) = begin_elsewhere(agent, &proof).await {
+                return failed(why);
+            }
+            let body = if proof.member() == agent.member.instance {
+                StartBody::begin(ORDER, &proof)
+            } else {
+                StartBody::join(ORDER)
+            };
+            start(agent, body, success).await
         }
         Ok((Ok(proof), _)) => failed(format!("refused: {proof}; bootstrap that member")),
     }
+}
+
+/// Has the member that the proof names begin, where that is another one.
+async fn begin_elsewhere(agent: &Agent, proof: &Proof) -> Result<(), String> {
+    let config = agent.member.clone();
+    let Some(member) = config.cluster.member(proof.member()).filter(|m| m.name != config.instance).cloned() else {
+        return Ok(());
+    };
+    let body = StartBody::begin(ORDER, proof);
+    let told = tokio::task::spawn_blocking(move || {
+        let client = Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port);
+        client.tell(&member, api::START, &body).map_err(|e| format!("{}: {e:#}", member.name))
+    });
+    told.await.map_err(|e| e.to_string())?.map(|_| ())
 }
 
 async fn start(agent: &Agent, body: StartBody, success: &str) -> Response {

@@ -41,6 +41,9 @@ pub struct Memory {
     /// Whether it left the group gracefully since: the others may have gone on without it.
     #[serde(default)]
     pub left: bool,
+    /// Where it stood when it left a primary component of which it was the only member.
+    #[serde(default)]
+    pub left_alone: Option<Position>,
     /// Whether the others voted it out: its data differs from theirs, and at which position does not tell
     /// by how much.
     #[serde(default)]
@@ -82,6 +85,13 @@ impl Memory {
     pub fn was_in(&mut self, view: SavedView) {
         self.last_view = Some(view);
         self.left = false;
+    }
+
+    /// The join that was under way brought this member into its component: from now on it takes part.
+    pub fn joined(&mut self) {
+        if let Some(incarnation) = self.joining.take().and_then(|joining| joining.incarnation) {
+            self.incarnation = Some(incarnation);
+        }
     }
 
     /// Whether the lineage tells how this view became primary, if somebody made it so with `pc.bootstrap`.

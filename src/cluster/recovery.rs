@@ -76,6 +76,9 @@ fn busy(of: &Observation, alone: bool) -> Option<String> {
         Phase::Preparing | Phase::Recovering | Phase::Starting | Phase::Stopping => {
             Some(format!("{name}: {}", supervisor.detail))
         }
+        Phase::Serving if of.wsrep.is_none() => {
+            Some(format!("mariadbd of {name} serves or served, and its SQL does not answer: it may be primary"))
+        }
         Phase::Serving if !alone && supervisor.view_seconds.is_none_or(|s| s < SETTLED_VIEW) => {
             Some(format!("{name} lost its quorum less than {SETTLED_VIEW} s ago, and Galera may merge by itself"))
         }
@@ -179,6 +182,11 @@ mod tests {
                 "nobody to merge with",
             ),
             (vec![seen(down(0, 9)), silent(1), seen(down(2, 9))], "PartialKnowledge", "one is not seen"),
+            (
+                vec![seen(down(0, 9)), seen(running(1, 3).phase(Phase::Serving)), seen(down(2, 9))],
+                "under way: mariadbd of mysql/1 serves or served",
+                "s9: a primary whose SQL is silent for a moment is not stopped",
+            ),
             (vec![silent(0), silent(1), silent(2)], "PartialKnowledge", "nobody is seen: maybe it is us"),
             (
                 vec![seen(down(0, 9).unknown(Unknown::NoPosition)), seen(down(1, 9)), seen(down(2, 9))],

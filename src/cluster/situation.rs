@@ -297,6 +297,7 @@ impl Observation {
         let position = self.position.position().unwrap();
         self.position = Standing::At { position, from: Provenance::CleanStop };
         let seqno = i64::try_from(position.seqno()).unwrap();
+        self.memory.left_alone = Some(position);
         self.disk.grastate = File::Present(Grastate { version: "2.1".into(), uuid: H, seqno, safe_to_bootstrap: true });
         self
     }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::processes::{Handle, find_mariadbd, work_done};
 use crate::config::MemberConfig;
@@ -36,6 +37,13 @@ pub fn start(
         command.arg("--wsrep-new-cluster");
     }
     command.spawn().with_context(|| format!("start {}", config.mariadb.program.display()))
+}
+
+/// Kills a `mariadbd` that was just started, and what it started, where it cannot be watched.
+pub fn kill(pid: u32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 fn command(config: &MemberConfig) -> Result<Command> {

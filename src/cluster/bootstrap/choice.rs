@@ -10,8 +10,8 @@ use crate::galera::position::Position;
 
 /// Chooses among `candidates`; no member of `all` may be ahead of the chosen one.
 ///
-/// Ties: a live member, then one of the newest incarnation, then a valid `safe_to_bootstrap`, then the newest saved view, then a clean stop, then
-/// the lowest index. The flag never beats a seqno.
+/// Ties: a live member, then one whose `mariadbd` does not die each time, then one of the newest incarnation,
+/// then a valid `safe_to_bootstrap`, then the newest saved view, then a clean stop, then the lowest index. The flag never beats a seqno.
 pub(super) fn choose<'a>(
     evidence: &Evidence<'a>,
     rule: Rule,
@@ -32,7 +32,9 @@ pub(super) fn choose<'a>(
             let in_newest = newest_view.is_some() && o.last_view().map(|v| v.seq) == newest_view;
             let clean = matches!(o.position, Standing::At { from: Provenance::CleanStop, .. });
             let index = evidence.member(o).map_or(u32::MAX, |m| m.index);
-            (!o.lives_without_quorum(), !in_newest_incarnation(o, &lineage), !safe, !in_newest, !clean, index)
+            // Where its mariadbd cannot live, an equal one may.
+            let dies = o.deaths.in_a_row > 2;
+            (!o.lives_without_quorum(), dies, !in_newest_incarnation(o, &lineage), !safe, !in_newest, !clean, index)
         })
         .ok_or_else(|| ahead_of_all(all, history.highest()))?;
     let way = way(evidence, chosen.of)?;

@@ -3,7 +3,7 @@
 use super::NoProof;
 use crate::cluster::lineage::{Lineage, Tail};
 use crate::cluster::member::{Cluster, Member};
-use crate::cluster::observation::{MemberView, Observation};
+use crate::cluster::observation::{MemberView, Observation, Phase};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::galera::gvwstate::SavedView;
@@ -70,6 +70,14 @@ impl<'a> Evidence<'a> {
         nobody_primary(self.seen.iter().copied())?;
         none_of(self.named(|o| self.expects_others(o)), NoProof::MembershipDiffers)?;
         none_of(self.named(|o| o.supervisor.present().is_none()), NoProof::NoSupervisor)?;
+        let silent = |o: &Observation| {
+            let serving = o.supervisor.present().is_some_and(|s| s.phase == Phase::Serving);
+            (serving && o.wsrep.is_none()).then(|| (o.member.name.clone(), "its SQL does not answer".to_owned()))
+        };
+        let silent: Vec<(String, String)> = self.seen.iter().filter_map(|o| silent(o)).collect();
+        if !silent.is_empty() {
+            return Err(NoProof::NotSeen(silent));
+        }
         if let Fence::HeldBy(order) = self.fence {
             let held = |o: &Observation| {
                 o.supervisor.present().and_then(|s| s.hold.as_ref()).is_some_and(|hold| hold.order == order)

@@ -7,8 +7,8 @@ use crate::cluster::observation::{MemberView, Observation};
 use crate::cluster::standing::{Provenance, Standing};
 
 /// Galera writes `safe_to_bootstrap: 1` where a member leaves a primary component of which it was the only
-/// member. The flag alone proves nothing (a lost file reads as 1, a forced bootstrap elsewhere leaves it):
-/// nobody who is seen may be ahead or know of a later incarnation, and a majority of the expected members
+/// member. The flag alone proves nothing (a lost file reads as 1, a forced bootstrap elsewhere leaves it, people
+/// write it): our own supervisor must have seen it leave so, nobody who is seen may be ahead or know of a later incarnation, and a majority of the expected members
 /// must be seen, or be seen not to run.
 pub(super) fn last_to_leave(evidence: &Evidence) -> Result<Proof, NoProof> {
     let lineage = evidence.lineage();
@@ -16,6 +16,7 @@ pub(super) fn last_to_leave(evidence: &Evidence) -> Result<Proof, NoProof> {
         matches!(o.position, Standing::At { from: Provenance::CleanStop, .. })
             && o.process.is_none()
             && o.disk.grastate.present().is_some_and(|g| g.validly_safe())
+            && o.memory.left_alone == o.position.position()
             && in_newest_incarnation(o, &lineage)
     };
     match evidence.seen.iter().filter(|o| left_last(o)).count() {

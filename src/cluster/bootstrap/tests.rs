@@ -105,6 +105,16 @@ fn g2_g10_g12_g13_h11_every_member_seen() {
         ),
         (with(same.clone(), 1, seen(bounded(1, 10).held())), "AheadOfChoice", "a crash in a DDL, and it may be ahead"),
         (with(same.clone(), 1, silent(1)), "NotSeen", "one is not seen"),
+        (
+            with(same.clone(), 1, seen(running(1, 9).held().phase(Phase::Serving))),
+            "NotSeen",
+            "one served, and its SQL is silent: it may be primary",
+        ),
+        (
+            [0, 1, 2].map(|n| seen(down(n, 9 + u64::from(n)).safe().held())).to_vec(),
+            "Diverged",
+            "more than one was alone in a last primary component",
+        ),
         (with(same.clone(), 1, refused(1)), "NotSeen", "one has no agent"),
         (with(same.clone(), 1, seen(down(1, 9))), "NotHeld", "one is not held"),
         (with(same.clone(), 1, seen(running(1, 9).held())), "Running", "one runs"),
@@ -211,6 +221,11 @@ fn g10_the_last_to_leave_comes_back_by_itself() {
         ),
         (vec![refused(0), refused(1), seen(superseded)], "NotSeen", "it saw a cluster that went on without it"),
         (vec![seen(down(0, 7)), silent(1), seen(crashed_safe)], "NotSeen", "a flag without a clean stop is none"),
+        (
+            vec![seen(down(0, 7)), silent(1), seen(down(2, 9).safe().with(|o| o.memory.left_alone = None))],
+            "NotSeen",
+            "nobody saw it leave alone: a person wrote the flag",
+        ),
         (
             vec![seen(empty(0)), silent(1), seen(down(2, 9).safe())],
             "LastToLeave mysql/2",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::world::{Members, Node, Server, Vm, World, in_set, uuid};
 use crate::galera::gvwstate::SavedView;
+use crate::galera::position::Position;
 
 impl World {
     /// These become one primary component: all get what the furthest has, and the view is written to disk.
@@ -85,6 +86,8 @@ impl World {
         let left = group & !(1 << i);
         let node = &mut self.nodes[i];
         (node.server, node.flushed, node.clean, node.safe) = (Server::Down, true, true, primary && left == 0);
+        let position = node.data.as_ref().and_then(|data| Position::new(World::history(), data.len() as u64));
+        node.memory.left_alone = position.filter(|_| node.safe);
         if primary {
             node.saved = None;
             node.memory.left = true;

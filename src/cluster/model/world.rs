@@ -175,6 +175,7 @@ impl World {
     pub fn apply(&mut self, i: usize) {
         let node = &mut self.nodes[i];
         node.flushed = true;
+        node.memory.joined();
         let position = node.data.as_ref().and_then(|data| Position::new(H, data.len() as u64));
         let view = node.saved.as_ref().map(SavedView::id);
         if let Some(view) = node.saved.clone() {

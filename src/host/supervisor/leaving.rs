@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{Ended, Stage, StopReason, Stopping, Supervising};
 use crate::cli::Exit;
 use crate::cluster::observation::StartMode;
+use crate::galera::log_lines::{LogKind, evidence};
 use crate::galera::wsrep::ClusterStatus;
 use crate::host::{mariadbd, sql};
 use crate::log;
@@ -51,14 +52,18 @@ impl Supervising {
         let status = fresh.as_ref().or(running.last.as_ref()).map(|w| w.cluster_status);
         // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
         // for this member for ever; a member of the primary component leaves it for good.
-        let view = match status {
-            Some(ClusterStatus::NonPrimary) if heard && why != StopReason::GivenUp => self.datadir.copy_view()?,
-            Some(ClusterStatus::Primary) | None if heard => {
-                self.keep(|memory| memory.left = true)?;
-                None
-            }
-            _ => None,
+        let alone = fresh.as_ref().or(running.last.as_ref()).is_some_and(|w| w.is_primary() && w.cluster_size == 1);
+        // Whatever cannot be written down, on a full disk say, is concluded from a clean stop later; the stop
+        // itself must not wait for it.
+        let kept = match status {
+            Some(ClusterStatus::NonPrimary) if heard && why != StopReason::GivenUp => self.datadir.copy_view(),
+            Some(ClusterStatus::Primary) | None if heard => self.keep(|memory| memory.left = true).map(|()| None),
+            _ => Ok(None),
         };
+        let view = kept.unwrap_or_else(|e| {
+            log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+            None
+        });
         let signal = if heard { Signal::SIGTERM } else { Signal::SIGKILL };
         log::info("mariadbd.stopping", &[("signal", &signal), ("why", &reason)]);
         self.journal.record("mariadbd.stopping", json!({ "signal": signal.as_str(), "why": reason }));
@@ -75,6 +80,7 @@ impl Supervising {
             deadline,
             killed: !heard,
             view,
+            alone,
             reason: reason.into(),
         })));
         Ok(())
@@ -107,6 +113,14 @@ impl Supervising {
                 self.journal
                     .record("mariadbd.died", json!({ "status": ended.text, "mode": running.mode, "errors": errors }));
                 self.end_orphaned_transfers();
+                // It was ahead of the component that it joined. Galera aborts, and zeroes grastate.dat as an
+                // interrupted transfer does; the next start must not take it for one.
+                if evidence(&mariadbd::error_log_since(&self.config, running.log_since))
+                    .iter()
+                    .any(|line| line.kind == LogKind::ReversingHistory)
+                {
+                    self.keep(|memory| memory.joining = None)?;
+                }
                 // Not started again from here: monit decides, and `monit unmonitor` keeps it down (Q19).
                 Ok(Some(Exit::Status(ended.code)))
             }
@@ -126,15 +140,19 @@ impl Supervising {
         log::info("mariadbd.stopped", &[("status", &ended.text), ("grastate", &position)]);
         self.journal.record("mariadbd.stopped", json!({ "status": ended.text, "grastate": position }));
         if let Some(position) = clean {
-            // Only forward: a member that never caught up does not forget what it had.
-            self.keep(|memory| {
+            let kept = self.keep(|memory| {
+                memory.left_alone = stopping.alone.then_some(position);
+                // Only forward: a member that never caught up does not forget what it had.
                 let further = memory
                     .last_position
                     .is_none_or(|p| p.history() != position.history() || p.seqno() < position.seqno());
                 if further && memory.joining.is_none() {
                     memory.last_position = Some(position);
                 }
-            })?;
+            });
+            if let Err(e) = kept {
+                log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+            }
         }
         match stopping.why {
             StopReason::Leave => Ok(Some(Exit::Done)),

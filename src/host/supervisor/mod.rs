@@ -42,11 +42,14 @@ use super::store::Store;
 use crate::cli::Exit;
 use crate::cluster::hold::Hold;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{Child, MemberView, Observation, Phase, Sql, StartMode, Supervisor, SupervisorSight};
+use crate::cluster::observation::{
+    Child, File, MemberView, Observation, Phase, Sql, StartMode, Supervisor, SupervisorSight,
+};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::cluster::start::back_off;
 use crate::config::MemberConfig;
 use crate::errand::Verdict;
+use crate::galera::grastate::Grastate;
 use crate::galera::wsrep::Wsrep;
 use crate::log;
 
@@ -103,6 +106,8 @@ struct Stopping {
     killed: bool,
     /// A saved view that Galera removes on its way out, and that is put back.
     view: Option<Vec<u8>>,
+    /// It was the only member of a primary component.
+    alone: bool,
     reason: String,
 }
 
@@ -130,6 +135,8 @@ pub struct Supervising {
     deaths: u32,
     patient_until: Instant,
     standing: Standing,
+    /// `grastate.dat` as it was when the position was found.
+    rested: File<Grastate>,
     hold: Option<(Hold, Instant)>,
     /// A recovery of the cluster that this member leads.
     leading: Leading,
@@ -185,6 +192,7 @@ impl Supervising {
             stage: Stage::Preparing,
             since: Instant::now(),
             standing: Standing::unknown(Unknown::NotLookedYet, "galera-start has just begun"),
+            rested: File::Absent,
             hold: hold.map(|h| (h, Instant::now())),
             leading: Leading::default(),
             asked_to_stop: Arc::default(),
@@ -291,7 +299,7 @@ impl Supervising {
             Stage::Waiting { .. } if failed && !self.holding() && self.since.elapsed() > RECOVER_EVERY => {
                 self.recover()
             }
-            Stage::Waiting { asking: false, next, .. } if Instant::now() >= *next => self.ask_peers(),
+            Stage::Waiting { asking: false, next, .. } if Instant::now() >= *next => self.ask_peers()?,
             Stage::Running(_) => self.watch()?,
             Stage::Stopping(_) => self.press_stop()?,
             _ => {}

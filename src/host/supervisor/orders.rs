@@ -32,7 +32,8 @@ impl Supervising {
     }
 
     fn current_hold(&self) -> Option<Hold> {
-        self.published().hold
+        // One whose time is over and that the next tick drops is none.
+        self.published().hold.filter(|hold| hold.seconds > 0)
     }
 
     fn hold_for(&mut self, asked: Hold) -> Result<Reply> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::settling::{RETRY_AFTER, SETTLE_EVERY};
 use super::{ChildHandle, Event, Stage, StopReason, Supervising};
 use crate::cluster::hold::Begin;
-use crate::cluster::memory::CaughtUp;
+use crate::cluster::memory::{CaughtUp, Memory};
 use crate::cluster::observation::{File, MemberView, Sql, StartMode};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
 use crate::cluster::start::{ByItself, without_primary};
@@ -226,6 +226,12 @@ impl Supervising {
     pub(super) fn remember_view(&self, wsrep: &Wsrep) -> Result<()> {
         if wsrep.local_state == LocalState::Inconsistent {
             return self.keep(|memory| memory.voted_out = true);
+        }
+        // Clients are served from now on: what they are told of must not pass for a broken transfer.
+        if wsrep.is_primary()
+            && matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced)
+        {
+            self.keep(Memory::joined)?;
         }
         match self.datadir.look().saved_view {
             File::Present(view) if wsrep.is_primary() => self.keep(|memory| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::running::Running;
@@ -17,7 +17,7 @@ use crate::cluster::observation::{File, MemberView, Process, StartMode};
 use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
 use crate::cluster::start::{Start, back_off, decide};
 use crate::galera::position::Position;
-use crate::host::processes::{Handle, end_orphaned_transfers};
+use crate::host::processes::{Handle, end_orphaned_transfers, find_mariadbd};
 use crate::host::random::random_uuid;
 use crate::host::{mariadbd, prepare};
 use crate::log;
@@ -27,12 +27,31 @@ impl Supervising {
     pub(super) fn adopt(&mut self, process: Handle, seen: &Process) -> Result<()> {
         log::info("mariadbd.adopted", &[("pid", &process.pid)]);
         self.journal.record("mariadbd.adopted", json!({ "process": seen }));
-        if !self.store.memory().knows_bootstrap_of(seen) {
-            self.record_bootstrap_by_others(seen)?;
+        if !self.store.memory().knows_bootstrap_of(seen)
+            && let Err(e) = self.record_bootstrap_by_others(seen)
+        {
+            // Nobody joins it until it is recorded; unwatched it would be worse.
+            log::error("bootstrap.not_recorded", &[("why", &format!("{e:#}"))]);
         }
         let child = ChildHandle::adopted(process, self.events.clone())?;
         self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted, 0))));
         Ok(())
+    }
+
+    /// Whether somebody acted on the data behind the back of a supervisor that waits: what runs is taken over,
+    /// what has changed is looked at again. A position that is not true any more must not be told to anybody.
+    fn overtaken(&mut self) -> Result<bool> {
+        if let Some((process, seen)) = find_mariadbd(&self.config.mariadb.defaults_file).filter(|(_, p)| !p.recovering)
+        {
+            self.adopt(process, &seen)?;
+            return Ok(true);
+        }
+        let changed = self.datadir.look().grastate != self.rested;
+        if changed {
+            log::warn("data.changed", &[("why", &"grastate.dat is not what it was when the position was found")]);
+            self.recover();
+        }
+        Ok(changed)
     }
 
     /// Somebody bootstrapped this member by hand. Whoever was further than it was then must be told from
@@ -92,6 +111,7 @@ impl Supervising {
         self.enter(Stage::Recovering);
         let (config, events, stop) = (Arc::clone(&self.config), self.events.clone(), Arc::clone(&self.asked_to_stop));
         let (disk, memory) = (self.datadir.look(), self.store.memory());
+        self.rested = disk.grastate.clone();
         std::thread::spawn(move || {
             let standing = match at_rest(&disk, &memory) {
                 AtRest::Stands(standing) => standing,
@@ -122,11 +142,15 @@ impl Supervising {
         self.enter(Stage::Waiting { asking: false, next: Instant::now(), detail: detail.into(), refused: None });
     }
 
-    pub(super) fn ask_peers(&mut self) {
-        if let Stage::Waiting { asking, .. } = &mut self.stage {
+    /// Another round of a member that waits.
+    pub(super) fn ask_peers(&mut self) -> Result<()> {
+        if !self.overtaken()?
+            && let Stage::Waiting { asking, .. } = &mut self.stage
+        {
             *asking = true;
             self.ask_others();
         }
+        Ok(())
     }
 
     /// Asks the agents of all others; what they say comes as an event.
@@ -219,8 +243,9 @@ impl Supervising {
         if begin.forced {
             self.datadir.confirm_history(begin.expect, self.store.dir())?;
         }
-        self.datadir.allow_bootstrap()?;
+        // The flag last: should the power go in between, it must not look like that of a last member to leave.
         self.record_incarnation(begin)?;
+        self.datadir.allow_bootstrap()?;
         self.begin(StartMode::Bootstrap, Some(begin.expect))
     }
 
@@ -256,6 +281,9 @@ impl Supervising {
     }
 
     fn begin(&mut self, mode: StartMode, position: Option<Position>) -> Result<()> {
+        if let Some((process, _)) = find_mariadbd(&self.config.mariadb.defaults_file) {
+            bail!("mariadbd runs already (process {}); somebody else started it", process.pid);
+        }
         if mode != StartMode::RestoreView {
             self.set_view_aside()?;
         }
@@ -265,14 +293,18 @@ impl Supervising {
         let log_since = mariadbd::error_log_length(&self.config);
         let lineage = self.store.memory().lineage;
         let child = mariadbd::start(&self.config, position, lineage.group(), mode == StartMode::Bootstrap)?;
-        let mode_text = format!("{mode:?}");
-        log::info("mariadbd.started", &[("pid", &child.id()), ("mode", &mode_text)]);
+        let (pid, mode_text) = (child.id(), format!("{mode:?}"));
+        log::info("mariadbd.started", &[("pid", &pid), ("mode", &mode_text)]);
         self.journal.record("mariadbd.started", json!({ "mode": mode, "position": position }));
-        let child = ChildHandle::owned(child, self.events.clone())?;
-        if mode == StartMode::Bootstrap {
-            self.keep(|memory| memory.bootstrapped = Some(child.process().mark()))?;
-        }
+        // Watched from the first moment, whatever fails from here on.
+        let child = ChildHandle::owned(child, self.events.clone()).inspect_err(|_| mariadbd::kill(pid))?;
+        let mark = child.process().mark();
         self.enter(Stage::Running(Box::new(Running::new(child, mode, log_since))));
+        if mode == StartMode::Bootstrap
+            && let Err(e) = self.keep(|memory| memory.bootstrapped = Some(mark))
+        {
+            log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+        }
         Ok(())
     }
 

@@ -135,10 +135,15 @@ pub struct MariaDb {
     pub program: PathBuf,
     /// `mariadb-install-db`.
     pub install_program: PathBuf,
+    /// `mariadb-upgrade`.
+    pub upgrade_program: PathBuf,
     /// `my.cnf`.
     pub defaults_file: PathBuf,
     /// The data directory.
     pub data_dir: PathBuf,
+    /// What an empty data directory grows to before anything is written, in bytes: redo log and gcache.
+    #[serde(default)]
+    pub initial_bytes: u64,
     /// The server's Unix socket.
     pub socket: PathBuf,
     /// The server's error log.
@@ -167,6 +172,9 @@ pub struct Paths {
     pub seed_file: PathBuf,
     /// Files that get mode 0600.
     pub private_files: Vec<PathBuf>,
+    /// Where a persistent disk must be mounted before anything is done; none if the deployment has none.
+    #[serde(default)]
+    pub persistent_disk: Option<PathBuf>,
 }
 
 /// Bounds of what `galera-start` and `galera-drain` wait for.
@@ -194,6 +202,18 @@ pub struct Timeouts {
     /// The whole of a drain.
     #[serde(deserialize_with = "duration")]
     pub drain: Duration,
+    /// Before a leaving member's `mariadbd` is stopped: for its clients to go elsewhere.
+    #[serde(deserialize_with = "duration")]
+    pub leave_grace: Duration,
+    /// Another member that is not well, or not seen, before this one is refused to leave.
+    #[serde(deserialize_with = "duration")]
+    pub gate: Duration,
+    /// The whole of `post-start`.
+    #[serde(deserialize_with = "duration")]
+    pub post_start: Duration,
+    /// The whole of `post-deploy`.
+    #[serde(deserialize_with = "duration")]
+    pub post_deploy: Duration,
 }
 
 impl Config for MemberConfig {

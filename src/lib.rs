@@ -7,6 +7,7 @@
 //! - [`host`]: HANDS. Files, processes, SQL, the supervisor: the only code that touches the VM.
 //! - [`agent`]: VOICE. The agent's HTTP API, its server and its client.
 //! - [`errand`]: the bootstrap errand, which carries out [`cluster::recovery`] on all members.
+//! - [`hooks`]: BOSH's lifecycle hooks, which wait for [`cluster::leave`] and [`cluster::started`].
 //! - [`config`], [`log`], [`cli`]: what the executables in `bin/` share.
 
 pub mod agent;
@@ -15,5 +16,6 @@ pub mod cluster;
 pub mod config;
 pub mod errand;
 pub mod galera;
+pub mod hooks;
 pub mod host;
 pub mod log;

@@ -7,7 +7,9 @@ require_relative 'agent'
 module LabParts
   # What BOSH's director does: renders, and drives the agents in its documented order.
   class Director
-    KEEP = { 'BOSH_VM_NEXT_STATE' => 'keep', 'BOSH_INSTANCE_NEXT_STATE' => 'keep', 'BOSH_DEPLOYMENT_NEXT_STATE' => 'keep' }.freeze
+    # What becomes of VM, instance and deployment after a stop, as pre-stop is told.
+    NEXT = { keep: %w[keep keep keep], recreate: %w[delete keep keep], scale_in: %w[delete delete keep], delete: %w[delete delete delete] }
+           .transform_values { |states| %w[VM INSTANCE DEPLOYMENT].map { |n| "BOSH_#{n}_NEXT_STATE" }.zip(states).to_h }.freeze
 
     def initialize(lab, state)
       @lab, @state = lab, state
@@ -34,30 +36,48 @@ module LabParts
       post_deploy(vms) if start
     end
 
-    def start(vms, parallel: false, **)
-      in_order(vms, parallel) { |vm| bring_up(vm, rendered: nil) }
-      post_deploy(vms)
+    # `await: false` leaves out what waits for the cluster: post-start and post-deploy.
+    def start(vms, parallel: false, await: true, **)
+      in_order(vms, parallel) do |vm|
+        gone = !vm.up?
+        vm.boot
+        bring_up(vm, rendered: gone ? render(vm.instance) : nil, await: await)
+      end
+      post_deploy(vms) if await
     end
 
-    def stop(vms, parallel: false, skip_drain: false)
-      in_order(vms, parallel) { |vm| take_down(vm, skip_drain: skip_drain) }
+    # `hard`: the VMs are deleted, their disks stay.
+    def stop(vms, parallel: false, skip_drain: false, hard: false)
+      in_order(vms, parallel) do |vm|
+        take_down(vm, skip_drain: skip_drain, becomes: hard ? :recreate : :keep)
+        vm.remove if hard
+      end
+    end
+
+    # Drained and deleted, all at once: instances that a deployment no longer has, or all of it.
+    def retire(vms, becomes:)
+      in_order(vms, true) do |vm|
+        take_down(vm, becomes: becomes) if vm.up?
+        vm.remove
+        vm.remove_disk
+      end
     end
 
     # apply, pre-start, start, wait until running, post-start
-    def bring_up(vm, rendered: render(vm.instance))
+    def bring_up(vm, rendered: render(vm.instance), await: true)
       agent = Agent.new(vm)
       agent.apply(rendered) if rendered
       agent.run_script('pre-start')
       agent.start
       agent.wait_running
-      agent.run_script('post-start')
+      agent.run_script('post-start') if await
     end
 
     # pre-stop (still monitored), drain, stop, post-stop
-    def take_down(vm, skip_drain: false)
+    def take_down(vm, skip_drain: false, becomes: :keep)
       agent = Agent.new(vm)
       unless skip_drain
-        agent.run_script('pre-stop', env: KEEP)
+        agent.run_script('pre-stop', env: NEXT.fetch(becomes))
         agent.drain
       end
       agent.unmonitor
@@ -80,23 +100,29 @@ module LabParts
 
     private
 
+    # `--nodes` counts the members; other groups (proxies, errands on VMs of their own) are as the manifest says.
     def expected_instances
-      number = -1
+      taken = @state['instances'].map { |i| i['number'] }
       @manifest.groups.flat_map do |group|
-        Array.new(@state['nodes'] || group.fetch('instances')) do |index|
-          number += 1
-          known(group, index) || made(group, index, number)
+        Array.new(members?(group) && @state['nodes'] || group.fetch('instances')) do |index|
+          known(group, index) || made(group, index, (0..).find { |n| !taken.include?(n) }).tap { |i| taken << i['number'] }
         end
       end
     end
 
-    def known(group, index) = @state['instances'].find { |i| i['name'] == "#{group['name']}/#{index}" }
+    def members?(group) = jobs_of(group).include?('mariadb')
+
+    def known(group, index)
+      @state['instances'].find { |i| i['name'] == "#{group['name']}/#{index}" }&.merge('jobs' => jobs_of(group))
+    end
+
+    def jobs_of(group) = group['jobs'].map { |j| j['name'] }
 
     def made(group, index, number)
       azs = group['azs'] || ['z1']
       { 'name' => "#{group['name']}/#{index}", 'group' => group['name'], 'index' => index, 'id' => SecureRandom.uuid, 'number' => number,
         'az' => azs[index % azs.size], 'address' => "#{Network::PREFIX}#{Network::FIRST + number}", 'bootstrap' => index.zero?,
-        'deployment' => @manifest.deployment }
+        'jobs' => jobs_of(group), 'deployment' => @manifest.deployment }
     end
 
     def in_order(vms, parallel, &block)
@@ -118,7 +144,7 @@ module LabParts
 
     def spec(instance)
       instance.slice('deployment', 'index', 'bootstrap', 'id', 'az', 'address')
-              .merge('name' => instance['group'], 'job' => { 'name' => instance['group'] }, 'ip' => instance['address'], 'networks' => {})
+              .merge('name' => instance['group'], 'job' => { 'name' => instance['group'] }, 'ip' => instance['address'], 'networks' => {}, 'persistent_disk' => 1024)
     end
 
     # What a job consumes, from the jobs that provide it: the declared properties only.

@@ -6,6 +6,8 @@ root=$1 name=$2
 hostname "$name"
 mkdir -p /var/vcap
 mount --bind "$root/vcap" /var/vcap
+# The persistent disk.
+mount --bind "$root/vcap/store" /var/vcap/store
 mount -t tmpfs -o size=16m,mode=0755 tmpfs /var/vcap/sys/run
 mount -t tmpfs -o size=512m,mode=1777 tmpfs /tmp
 # A reboot: the agent remakes these, and monit starts what it is configured for (no pre-start).

@@ -37,6 +37,8 @@ class Lab
     save(state.merge(changes.transform_keys(&:to_s)))
     require_relative 'director'
     director = LabParts::Director.new(self, state)
+    kept = director.instances.map { |i| i['name'] }
+    director.retire(vms.reject { |v| kept.include?(v.name) }, becomes: :scale_in)
     save(state.merge('instances' => director.instances))
     install_packages
     director.deploy(start: start, force: force)
@@ -49,6 +51,12 @@ class Lab
     stop(only, **options)
     start(only, **options)
   end
+
+  # What `up` and `deploy` were given beside the manifest.
+  def properties = state['properties']
+
+  # `bosh delete-deployment`: all drains at once. The lab itself stays until `down`.
+  def delete = director.retire(vms, becomes: :delete)
 
   def drain(instance) = agent(instance).drain
 
@@ -75,13 +83,13 @@ class Lab
   def power_off(*instances) = instances.map { |i| Thread.new { vm(i).power_off } }.each(&:join)
   def power_on(*instances) = instances.map { |i| Thread.new { vm(i).boot } }.each(&:join)
 
-  # A VM recreated as the resurrector does it: no pre-stop, no drain.
-  def recreate(instance, lose_disk: false)
-    vm(instance).power_off
+  # A VM recreated as the resurrector does it: no pre-stop, no drain. `bosh recreate` drains first.
+  def recreate(instance, lose_disk: false, drain: false, await: true)
+    director.take_down(vm(instance), becomes: :recreate) if drain
+    vm(instance).remove
     vm(instance).remove_disk if lose_disk
-    FileUtils.rm_rf([vm(instance).vcap('jobs'), vm(instance).vcap('data'), vm(instance).vcap('monit'), vm(instance).vcap('applied')])
     vm(instance).boot
-    director.bring_up(vm(instance))
+    director.bring_up(vm(instance), await: await)
   end
 
   def cut(*instances)
@@ -98,6 +106,11 @@ class Lab
   # --- VMs -------------------------------------------------------------------------------------------
 
   def instances = state['instances'].map { |i| i['name'] }
+
+  # Those that are members of the cluster; a deployment may have proxies and the like on VMs of their own.
+  def members = having('mariadb')
+  def having(job) = state['instances'].select { |i| i['jobs'].include?(job) }.map { |i| i['name'] }
+
   def vms = state['instances'].map { |i| LabParts::Vm.new(i, dir, @network) }
 
   def vm(instance)
@@ -190,12 +203,13 @@ class Lab
       File.rename("#{ours}/.new", File.join(ours, File.basename(program)))
     end
     mariadb_tree(File.join(dir, 'packages', 'mariadb'))
+    link_tree(File.join(dir, 'packages', 'haproxy'), 'bin/haproxy' => '/usr/sbin/haproxy')
     vms.each { |v| FileUtils.mkdir_p(v.vcap) ; link_packages(v) }
   end
 
   def link_packages(vm)
     FileUtils.mkdir_p(vm.vcap('packages'))
-    %w[mariadb mariadb-galera].each do |p|
+    %w[haproxy mariadb mariadb-galera].each do |p|
       link = vm.vcap("packages", p)
       File.symlink(File.join(dir, "packages", p), link) unless File.symlink?(link)
     end
@@ -204,10 +218,14 @@ class Lab
   def mariadb_tree(tree)
     links = { 'share/mysql' => '/usr/share/mysql', 'lib/plugin' => '/usr/lib/mysql/plugin', 'lib/galera/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so',
               'bin/mariadbd' => '/usr/sbin/mariadbd', 'sbin/mariadbd' => '/usr/sbin/mariadbd' }
-    names = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade my_print_defaults resolveip mariadb-dump] + Dir['/usr/bin/wsrep_sst_*'].map { |f| File.basename(f) }
+    names = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults resolveip mariadb-dump] + Dir['/usr/bin/wsrep_sst_*'].map { |f| File.basename(f) }
     names.each { |n| links["bin/#{n}"] = "/usr/bin/#{n}" if File.exist?("/usr/bin/#{n}") }
     # Debian's own scripts look in share/mysql, a server built from source in share.
     Dir.children('/usr/share/mysql').each { |n| links["share/#{n}"] = "/usr/share/mysql/#{n}" }
+    link_tree(tree, links)
+  end
+
+  def link_tree(tree, links)
     links.each do |at, target|
       FileUtils.mkdir_p(File.dirname(File.join(tree, at)))
       FileUtils.ln_sf(target, File.join(tree, at)) unless File.symlink?(File.join(tree, at))

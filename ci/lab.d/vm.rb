@@ -71,7 +71,14 @@ module LabParts
       nil
     end
 
-    def remove_disk = FileUtils.rm_rf(vcap('store'))
+    # The VM is deleted; its persistent disk stays.
+    def remove
+      power_off
+      FileUtils.rm_rf([vcap('jobs'), vcap('data'), vcap('monit'), vcap('applied'), vcap('sys/run')])
+    end
+
+    # What is on it, and not the mount point.
+    def remove_disk = FileUtils.rm_rf(Dir.glob(vcap('store', '*'), File::FNM_DOTMATCH).reject { |f| f.end_with?('/.', '/..') })
 
     private
 

@@ -96,10 +96,10 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       [0, 1].each { |i| lab.stop(i) }
       write(2, 'alone')
       lab.stop(2)
-      lab.start(2)
+      lab.start(2, await: false)
       wait('mysql/2 to be primary, alone') { synced?(2) && wsrep(2, 'cluster_size') == '1' }
       expect(memory(2)['lineage'].last).to include('by' => 'mysql/2', 'proof' => a_string_starting_with('LastToLeave'))
-      [0, 1].each { |i| lab.start(i) }
+      [0, 1].each { |i| lab.start(i, await: false) }
       wait_healthy
       expect_nothing_lost
     end
@@ -232,7 +232,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       lab.vm(2).remove_disk
       lab.power_on(0, 1)
       wait_saying('mysql/0', /--accept-missing mysql\/2/)
-      lab.recreate(2)
+      lab.recreate(2, await: false)
       wait_saying('mysql/0', %r{mysql/2 has no data, and may have had more than all others before.*--accept-missing mysql/2})
       expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
       forced = lab.exec(1, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')

@@ -87,7 +87,7 @@ RSpec.describe 'damaged and misleading evidence', type: :cluster do
     expect(grastate(1)['seqno']).to match(/\A\d+\z/)
     lab.exec(1, 'sh', '-c', 'setpriv --reuid=vcap --regid=vcap --init-groups /var/vcap/packages/mariadb/bin/mariadbd --defaults-file=/var/vcap/jobs/mariadb/config/my.cnf >/dev/null 2>&1', limit: 90)
     expect(grastate(1)['seqno']).to eq('-1')
-    lab.start
+    lab.start(nil, await: false)
   end
 
   it 'an empty and a torn gvwstate.dat never stop a start (K17)' do
@@ -147,7 +147,7 @@ RSpec.describe 'damaged and misleading evidence', type: :cluster do
   it 'the disk of one member is full: it stands and says so, the others serve, and it comes back' do
     lab.stop(2)
     lab.exec(2, 'sh', '-c', 'cp -a /var/vcap/store /tmp/store && mount -t tmpfs -o size=400m tmpfs /var/vcap/store && cp -a /tmp/store/. /var/vcap/store && rm -rf /tmp/store')
-    lab.start(2)
+    lab.start(2, await: false)
     wait_healthy
     lab.exec(2, 'pkill', '-KILL', '-x', 'mariadbd')
     lab.monit(2, 'unmonitor', 'mariadb')
@@ -165,6 +165,6 @@ RSpec.describe 'damaged and misleading evidence', type: :cluster do
     # Back onto the disk that outlives this example.
     lab.stop(2)
     lab.exec(2, 'sh', '-c', 'cp -a /var/vcap/store /tmp/store && umount /var/vcap/store && rm -rf /var/vcap/store/* && cp -a /tmp/store/. /var/vcap/store && rm -rf /tmp/store')
-    lab.start(2)
+    lab.start(2, await: false)
   end
 end

@@ -49,12 +49,12 @@ RSpec.describe 'members whose data parted', type: :cluster do
     only_on_two('lost 1', 'lost 2', 'lost 3')
     lab.power_off(2)
     before = position_of_off(2)
-    [0, 1].each { |i| lab.start(i) }
+    [0, 1].each { |i| lab.start(i, await: false) }
     # Not mysql/0, which left before: a view change is counted like a transaction.
     forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')
     expect(forced.out).to include('Recovered in part: mysql/1'), forced.to_s
     lab.power_on(2)
-    lab.start(2)
+    lab.start(2, await: false)
     # Galera would abort with "Reversing history", zero grastate.dat, and take a full copy at the next start.
     stake = /AheadOfCluster: .*its last \d+ transactions/
     expect_refused(stake)
@@ -81,19 +81,19 @@ RSpec.describe 'members whose data parted', type: :cluster do
   it 'a person goes on from the one that is ahead: the others keep what they have, and give it up by name (Q11)' do
     only_on_two('now kept 1', 'now kept 2')
     lab.power_off(2)
-    [0, 1].each { |i| lab.start(i) }
+    [0, 1].each { |i| lab.start(i, await: false) }
     # Not mysql/0, which left before: a view change is counted like a transaction.
     forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')
     expect(forced.out).to include('Recovered in part: mysql/1'), forced.to_s
     expect(lab.sql(1, "INSERT INTO ledger.entries VALUES ('on the other side')")).to be_ok
     lab.power_on(2)
-    lab.start(2)
+    lab.start(2, await: false)
     wait_saying('mysql/2', /AheadOfCluster/)
-    [0, 1].each { |i| lab.stop(i) }
+    [0, 1].each { |i| lab.stop(i, skip_drain: true) }
     wait_saying('mysql/2', /not seen: mysql\/0 .*--node mysql\/2 --accept-missing mysql\/0 --accept-missing mysql\/1/)
     back = lab.exec(2, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/2', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/1')
     expect(back.out).to include('Recovered in part: mysql/2 was bootstrapped', 'Left out: mysql/1'), back.to_s
-    [0, 1].each { |i| lab.start(i) }
+    [0, 1].each { |i| lab.start(i, await: false) }
     [0, 1].each do |i|
       wait_saying("mysql/#{i}", /AheadOfCluster/)
       expect(ctl(i, 'rejoin', '--abandon-data')).to be_ok
@@ -139,7 +139,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     mariadbd_by_hand(1, '--wsrep-new-cluster')
     wait('mysql/1 to be primary') { synced?(1) }
     30.times { |n| write(1, "fork #{SecureRandom.hex(4)} #{n}") }
-    [1, 0, 2].each { |i| lab.start(i) }
+    [1, 0, 2].each { |i| lab.start(i, await: false) }
     expect_refused(/AheadOfCluster/, times: 1)
     expect(position(2)).to eq(before)
     wait_healthy_among([0, 1])
@@ -151,7 +151,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
 
   it 'a server that somebody bootstraps beside a supervisor that waits is taken over, and recorded (H13, H17)' do
     only_on_two('by hand, beside us')
-    lab.start(1)
+    lab.start(1, await: false)
     wait_phase(1, 'waiting')
     lab.exec(1, 'sed', '-i', 's/safe_to_bootstrap: 0/safe_to_bootstrap: 1/', data(1, 'grastate.dat'))
     wait('the data to be looked at again') { log(1).include?('data.changed') && supervisor(1)['phase'] == 'waiting' }
@@ -159,7 +159,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     mariadbd_by_hand(1, '--wsrep-new-cluster')
     wait('it to be taken over') { supervisor(1)&.dig('child', 'mode') == 'adopted' }
     wait('its bootstrap to be recorded') { lineage(1).last == %w[mysql/1 begun] }
-    [0, 2].each { |i| lab.start(i) }
+    [0, 2].each { |i| lab.start(i, await: false) }
     expect_refused(/AheadOfCluster/, times: 1)
     wait_healthy_among([0, 1])
     expect(ctl(2, 'rejoin', '--abandon-data', '--delete')).to be_ok
@@ -184,13 +184,13 @@ RSpec.describe 'members whose data parted', type: :cluster do
     wait('the promotion by hand to be recorded') { lineage(2).last == ['mysql/2', 'promoted'] }
     # A member that comes up meanwhile joins neither.
     lab.stop(1)
-    lab.start(1)
+    lab.start(1, await: false)
     wait_saying('mysql/1', /SplitBrain/)
     lab.stop(2)
     wait_healthy_among([0, 1])
     40.times { |n| write(0, "the side that stays #{SecureRandom.hex(4)} #{n}") }
     lab.exec(2, 'nft', 'delete table inet galera')
-    lab.start(2)
+    lab.start(2, await: false)
     expect_refused(/AheadOfCluster: .*its last \d+ transactions/, times: 1)
     expect(ctl(2, 'rejoin', '--abandon-data', '--delete')).to be_ok
     wait_healthy
@@ -207,7 +207,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     lab.kill(2, 'TERM')
     wait('mariadbd to be gone') { lab.mariadbd(2).nil? }
     before = position(2)
-    lab.start(2)
+    lab.start(2, await: false)
     expect_refused(/OtherHistory/)
     expect(position(2)).to eq(before)
     expect(lab.exec(2, 'ls', data(2)).out).to include('elsewhere')

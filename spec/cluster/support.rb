@@ -39,7 +39,7 @@ module ClusterSpec
 
   def synced?(instance) = wsrep(instance, 'local_state_comment') == 'Synced' && wsrep(instance, 'cluster_status') == 'Primary'
 
-  def wait_healthy(instances = lab.instances, limit: 120)
+  def wait_healthy(instances = lab.members, limit: 120)
     wait("#{instances.join(', ')} to be Synced in one component of #{instances.size}", limit) do
       instances.all? { |i| synced?(i) && wsrep(i, 'cluster_size') == instances.size.to_s }
     end
@@ -94,13 +94,13 @@ module ClusterSpec
   def told(results) = results.map { |n, r| "#{n} (#{r.status}):\n#{r}" }.join("\n")
 
   # Galera forgets its view, as after a restore of disks from snapshots; no saved view can bring it back.
-  def forget_views(instances = lab.instances)
+  def forget_views(instances = lab.members)
     instances.each { |i| lab.exec(i, 'rm', '-f', '/var/vcap/store/mariadb/data/gvwstate.dat') }
   end
 
   # kill -9 everywhere at the same moment.
   def kill_all
-    lab.instances.map { |i| Thread.new { lab.exec(i, 'pkill', '-KILL', '-x', 'mariadbd') } }.each(&:join)
+    lab.members.map { |i| Thread.new { lab.exec(i, 'pkill', '-KILL', '-x', 'mariadbd') } }.each(&:join)
   end
 
   # All killed, views gone, every supervisor back and waiting.
@@ -108,7 +108,7 @@ module ClusterSpec
     all_down
     forget_views
     start_all
-    lab.instances.each { |i| wait_phase(i, 'waiting') }
+    lab.members.each { |i| wait_phase(i, 'waiting') }
   end
 
   # Acknowledged writes, to be found again on every member.
@@ -138,19 +138,19 @@ module ClusterSpec
 
   # Every mariadbd killed, every supervisor down and not restarted.
   def all_down
-    lab.instances.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+    lab.members.each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
     kill_all
-    wait('mariadbd to be gone everywhere') { lab.instances.none? { |i| lab.mariadbd(i) } }
-    wait('supervisors to be gone') { lab.instances.none? { |i| supervisor(i) } }
+    wait('mariadbd to be gone everywhere') { lab.members.none? { |i| lab.mariadbd(i) } }
+    wait('supervisors to be gone') { lab.members.none? { |i| supervisor(i) } }
   end
 
-  def start_all(instances = lab.instances) = instances.each { |i| lab.monit(i, 'start', 'mariadb') }
+  def start_all(instances = lab.members) = instances.each { |i| lab.monit(i, 'start', 'mariadb') }
 
   # Whatever an example left behind, the next one begins with all members up.
   def put_right
     lab.heal
     lab.power_on(*lab.instances)
-    lab.instances.each { |i| lab.monit(i, 'start', 'galera-agent') }
+    lab.members.each { |i| lab.monit(i, 'start', 'galera-agent') }
     start_all
     wait_healthy(limit: 200)
   end
@@ -173,7 +173,7 @@ module ClusterSpec
   # Everything that was ever acknowledged in this lab.
   def ledger = (LEDGERS[lab.name] ||= [])
 
-  def expect_nothing_lost(instances = lab.instances)
+  def expect_nothing_lost(instances = lab.members)
     instances.each do |i|
       found = rows(i, 'SET SESSION wsrep_sync_wait=1; SELECT note FROM ledger.entries').flatten
       expect(ledger - found).to eq([]), "lost on #{i}"

@@ -14,6 +14,7 @@ RSpec.describe 'properties', type: :rendering do
     { 'tls' => job == 'mariadb' ? tls : agent_tls }
   end
   values = {
+    'gcache_size' => '1G', 'innodb_log_file_size' => '1G',
     'auto_recovery' => 'errand', 'sst_method' => 'rsync', 'innodb_flush_log_at_trx_commit' => 2, 'seeded_databases' => ['shop'], 'provider_options' => { 'gcs.fc_limit' => 5 },
     'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
   }
@@ -42,6 +43,8 @@ RSpec.describe 'properties', type: :rendering do
     'max_open_files' => [9, %w[open_files]], 'cluster_name' => ['big', %w[cluster name]], 'port' => [13_306, %w[mariadb port]], 'galera_port' => [14_567, %w[mariadb galera_port]],
     'ask_timeout' => ['1s', %w[timeouts ask]], 'recover_stall_timeout' => ['1h', %w[timeouts recover_stall]], 'restore_timeout' => ['2m', %w[timeouts restore]],
     'stop_timeout' => ['9s', %w[timeouts stop]], 'drain.timeout' => ['1h', %w[timeouts drain]], 'start_timeout' => ['3m', %w[timeouts start]],
+    'drain.grace' => ['0s', %w[timeouts leave_grace]], 'drain.patience' => ['1m', %w[timeouts gate]],
+    'post_start_timeout' => ['5h', %w[timeouts post_start]], 'post_deploy_timeout' => ['6m', %w[timeouts post_deploy]],
     'join_stall_timeout' => ['4m', %w[timeouts join_stall]], 'auto_recovery' => ['errand', %w[auto_recovery]]
   }.each do |property, (value, path)|
     it "#{property} of mariadb becomes #{path.join('.')} of member.yml (H6)" do

@@ -30,7 +30,7 @@ module Rendering
   end
 
   def links(count: 3, mariadb: {}, agent: {}) = { 'mariadb' => mariadb_link(count, mariadb), 'galera-agent' => agent_link(agent) }
-  def spec_of(index) = { 'name' => 'mysql', 'index' => index, 'id' => "id-#{index}", 'address' => "10.0.0.#{index + 4}", 'bootstrap' => index.zero? }
+  def spec_of(index) = { 'name' => 'mysql', 'index' => index, 'id' => "id-#{index}", 'address' => "10.0.0.#{index + 4}", 'bootstrap' => index.zero?, 'persistent_disk' => 1024 }
 
   def render(name, file, properties: {}, links: self.links, index: 1)
     used = links.slice(*job(name).consumes)
@@ -63,7 +63,7 @@ module Rendering
 
   # The executables read what is rendered, so that template and program cannot drift apart.
   def check_config(program, text)
-    path = %w[release debug].map { |p| File.join(RELEASE_DIR, 'target', p, program) }.find { |f| File.executable?(f) }
+    path = %w[release debug].map { |p| File.join(RELEASE_DIR, 'target', p, program) }.select { |f| File.executable?(f) }.max_by { |f| File.mtime(f) }
     raise "#{program} is not built: cargo build" unless path
     Dir.mktmpdir do |dir|
       File.write(File.join(dir, 'config.yml'), text)

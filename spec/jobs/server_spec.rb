@@ -45,7 +45,7 @@ RSpec.describe 'job mariadb: the real server', type: :rendering do
       #{as_vcap.join(' ')} mariadbd --defaults-file=#{my_cnf} --wsrep-new-cluster & server=$!
       trap 'kill $server; wait $server' EXIT
       for _ in $(seq 300); do
-        answer=$(#{as_vcap.join(' ')} mariadb --defaults-file=#{my_cnf} --batch --skip-column-names --execute="$STATEMENT" 2>&1) && break
+        answer=$(#{as_vcap.join(' ')} mariadb --defaults-file=#{my_cnf} --batch --skip-column-names --execute="$STATEMENT" 2>&1) && grep -q Synced <<<"$answer" && break
         kill -0 $server || break
         sleep 0.1
       done

@@ -16,6 +16,8 @@ pub const RELEASE: &str = "/v1/release";
 pub const START: &str = "/v1/start";
 /// Stop by order.
 pub const STOP: &str = "/v1/stop";
+/// Tell that a member has left in order.
+pub const DEPARTED: &str = "/v1/departed";
 /// Write or look for a token, to see that writes reach every member.
 pub const CHECK: &str = "/v1/check";
 
@@ -97,6 +99,14 @@ impl StartBody {
 pub struct StopBody {
     /// The order.
     pub order: Uuid,
+}
+
+/// Body of [`DEPARTED`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepartedBody {
+    /// The name of the member that left.
+    pub member: String,
 }
 
 /// Body of [`CHECK`].

@@ -27,7 +27,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::api::{self, Accepted, CheckAnswer, CheckBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody};
+use super::api::{
+    self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
+};
 use super::{compatible, tls};
 use crate::cluster::health::{Fitness, Health, health};
 use crate::cluster::hold::Hold;
@@ -141,6 +143,7 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route(api::RELEASE, post(release))
         .route(api::START, post(start))
         .route(api::STOP, post(stop))
+        .route(api::DEPARTED, post(departed))
         .route(api::CHECK, post(check))
         .route("/mysql_status", get(compatible::mysql_status))
         .route("/sequence_number", get(compatible::sequence_number))
@@ -323,6 +326,10 @@ async fn start(State(agent): State<Arc<Agent>>, body: Wanted<StartBody>) -> Resp
 
 async fn stop(State(agent): State<Arc<Agent>>, body: Wanted<StopBody>) -> Response {
     act(&agent, body, |b| socket::Request::Stop { order: b.order }).await
+}
+
+async fn departed(State(agent): State<Arc<Agent>>, body: Wanted<DepartedBody>) -> Response {
+    act(&agent, body, |b| socket::Request::Departed { member: b.member }).await
 }
 
 async fn act<T>(agent: &Agent, body: Wanted<T>, request: impl FnOnce(T) -> socket::Request) -> Response {

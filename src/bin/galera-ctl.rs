@@ -17,7 +17,7 @@ use mariadb_galera::errand::table;
 use mariadb_galera::host::datadir::DataDir;
 use mariadb_galera::host::observe::free_bytes;
 use mariadb_galera::host::socket::{Reply, Request, ask};
-use mariadb_galera::host::{observe, prepare, sql};
+use mariadb_galera::host::{observe, prepare};
 
 /// Tells how the cluster and this member are, and carries out what only a person may decide.
 ///
@@ -82,16 +82,10 @@ fn status(config: &MemberConfig) -> Exit {
     if diagnosis.code == ClusterCode::Healthy { Exit::Done } else { Exit::Failed }
 }
 
-fn own(config: &MemberConfig) -> Result<mariadb_galera::cluster::observation::Observation> {
-    let me = config.split()?.0;
-    let answers = sql::look(&config.mariadb.socket, &config.mariadb.admin_user);
-    Ok(observe::at_hand(config, me, observe::supervisor(config), answers))
-}
-
 impl Rejoin {
     /// Says what is at stake; with the decision, carries it out.
     fn run(&self, config: &MemberConfig) -> Result<Exit> {
-        let own = own(config)?;
+        let own = observe::own(config)?;
         let others = Client::ask_others(config);
         let stake = match may_abandon(&own.position, &own.memory, &primaries(others.iter().filter_map(|v| v.seen()))) {
             Ok(stake) => stake,
@@ -135,7 +129,7 @@ fn refused(why: &str) -> Exit {
 
 /// As galera_check does (G5): the number, or -1.
 fn seqno(config: &MemberConfig) -> Result<Exit> {
-    match own(config)?.position.position() {
+    match observe::own(config)?.position.position() {
         Some(position) => println!("{}", position.seqno()),
         None => println!("-1"),
     }
@@ -144,7 +138,7 @@ fn seqno(config: &MemberConfig) -> Result<Exit> {
 
 /// As galera_check does (G4): the first word that fits, in this order.
 fn state(config: &MemberConfig) -> Result<Exit> {
-    let seen = own(config)?;
+    let seen = observe::own(config)?;
     let word = match (&seen.process, &seen.wsrep, &seen.supervisor) {
         (Some(process), None, _) if process.new_cluster => "bootstrapping",
         (_, Some(_), _) => "running",

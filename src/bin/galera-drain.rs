@@ -1,4 +1,5 @@
-//! `galera-drain`: BOSH's drain hook. Stops `mariadbd` through `galera-start`, bounded.
+//! `galera-drain`: BOSH's drain hook. Asks whether this member may leave, and stops `mariadbd` through
+//! `galera-start`, bounded.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -11,23 +12,30 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::{self, MemberConfig};
+use mariadb_galera::hooks::gate;
+use mariadb_galera::hooks::next_state::NextState;
 use mariadb_galera::host::detach::Daemon;
 use mariadb_galera::host::mariadbd::wait_gone;
+use mariadb_galera::host::prepare;
 use mariadb_galera::host::processes::find_mariadbd;
 use mariadb_galera::host::socket::{Reply, Request, ask};
 use mariadb_galera::log;
 use nix::sys::signal::Signal;
 
+/// In the log directory; BOSH keeps nothing of what a drain says.
+const LOG: &str = "drain.log";
 /// What is kept back of the bound for making sure that everything is gone.
 const RESERVE: Duration = Duration::from_secs(10);
 
-/// Leaves the cluster: stops mariadbd through galera-start, and waits until it is really gone.
+/// Leaves the cluster, if the others can do without this member: stops mariadbd through galera-start, and waits until
+/// it is really gone.
 ///
 /// Prints 0 on stdout, and nothing else, when that is done. To refuse or to fail it prints nothing on
 /// stdout and ends with another code: BOSH's agent does not look at the code beside an integer. Why is
 /// in drain.log.
 ///
-/// Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, nothing was changed.
+/// Exit codes: 0 done; 1 failed; 2 wrong arguments or configuration, nothing was changed; 3 refused, nothing
+/// was changed.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -55,18 +63,42 @@ fn main() -> ExitCode {
 fn drain(arguments: &Arguments) -> Result<Exit> {
     let config: MemberConfig = config::load(&arguments.config)?;
     log::set_instance(&config.instance);
+    prepare::log_file(&config, &config.paths.log_dir.join(LOG))?;
+    // The local administrator is known by the user that asks over the socket.
+    prepare::become_user(&config.mariadb.user)?;
     let begun = Instant::now();
     let environment: Vec<String> = std::env::vars()
         .filter(|(name, _)| name.starts_with("BOSH_"))
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     note(&config, &format!("begun: {} {}", arguments.hook.join(" "), environment.join(" ")));
-    let result = leave(&config, begun);
+    let result = ask_and_leave(&config, begun);
+    let seconds = begun.elapsed().as_secs_f64();
     match &result {
-        Ok(how) => note(&config, &format!("done after {:.1} s: {how}", begun.elapsed().as_secs_f64())),
-        Err(e) => note(&config, &format!("failed after {:.1} s: {e:#}", begun.elapsed().as_secs_f64())),
+        Ok(Drained::Left(how)) => note(&config, &format!("done after {seconds:.1} s: {how}")),
+        Ok(Drained::Refused(why)) => note(&config, &format!("refused after {seconds:.1} s: {why}")),
+        Err(e) => note(&config, &format!("failed after {seconds:.1} s: {e:#}")),
     }
-    result.map(|_| Exit::Done)
+    result.map(|drained| match drained {
+        Drained::Left(_) => Exit::Done,
+        Drained::Refused(_) => Exit::Refused,
+    })
+}
+
+/// How a drain ends, where it does not fail; in words.
+enum Drained {
+    Left(String),
+    Refused(String),
+}
+
+/// `pre-stop` has asked already; much may have happened since, and older agents do not run it.
+fn ask_and_leave(config: &MemberConfig, begun: Instant) -> Result<Drained> {
+    let intent = NextState::take(&config.paths).intent();
+    match gate::wait_to_leave(config, intent, config.timeouts.drain, |what| note(config, what))? {
+        Ok(free) => note(config, &format!("may leave: {free}")),
+        Err(no) => return Ok(Drained::Refused(gate::refusal(&config.instance, &no))),
+    }
+    leave(config, begun).map(Drained::Left)
 }
 
 /// Through the supervisor; directly where there is none.
@@ -129,7 +161,7 @@ fn standing(config: &MemberConfig) -> String {
 fn note(config: &MemberConfig, what: &str) {
     let line = format!("{} {} {what}\n", log::now(), config.instance);
     eprint!("{line}");
-    let path = config.paths.log_dir.join("drain.log");
+    let path = config.paths.log_dir.join(LOG);
     let written = OpenOptions::new()
         .create(true)
         .append(true)

@@ -28,9 +28,6 @@ struct Arguments {
     /// Start in the background and return once the pid file is there; running already is fine
     #[arg(long, group = "what")]
     detach: bool,
-    /// Only make directories, ownership and the empty data directory
-    #[arg(long, group = "what")]
-    prepare: bool,
     /// Stop the running supervisor and its mariadbd, bounded
     #[arg(long, group = "what")]
     stop: bool,
@@ -55,18 +52,14 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     log::set_instance(&config.instance);
     let daemon = Daemon::named("galera-start", &config.paths.run_dir, &config.paths.log_dir);
     if arguments.stop {
-        // The supervisor's own bound, and a little for what comes before and after.
-        daemon.stop(config.timeouts.stop + std::time::Duration::from_secs(15))?;
+        // The supervisor's own bounds, and a little for what comes before and after.
+        daemon.stop(config.timeouts.leave_grace + config.timeouts.stop + std::time::Duration::from_secs(15))?;
         return Ok(Exit::Done);
     }
     Daemon::settle();
     prepare::member(&config)?;
     allow_open_files(config.open_files)?;
     prepare::become_user(&config.mariadb.user)?;
-    if arguments.prepare {
-        prepare::data_directory(&config)?;
-        return Ok(Exit::Done);
-    }
     if arguments.detach {
         daemon.detach()?;
         return Ok(Exit::Done);

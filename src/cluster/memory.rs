@@ -44,6 +44,9 @@ pub struct Memory {
     /// Where it stood when it left a primary component of which it was the only member.
     #[serde(default)]
     pub left_alone: Option<Position>,
+    /// The members that said that they leave in order, and were not seen in the component since.
+    #[serde(default)]
+    pub departed: Vec<String>,
     /// Whether the others voted it out: its data differs from theirs, and at which position does not tell
     /// by how much.
     #[serde(default)]

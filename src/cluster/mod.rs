@@ -9,6 +9,8 @@
 //! | may the saved view be restored? | [`restore`] |
 //! | may a member be bootstrapped, and what is the proof? | [`bootstrap`] |
 //! | so how does this member start now? | [`start`] |
+//! | may this member leave? | [`leave`] |
+//! | has it come up, so that a deployment may go on? | [`started`] |
 //! | is it fit for clients? | [`health`] |
 //! | what does it all mean, in words for a person? | [`diagnosis`] |
 //! | what does the errand do? | [`recovery`] |
@@ -18,6 +20,7 @@ pub mod diagnosis;
 pub mod health;
 pub mod hold;
 pub mod join;
+pub mod leave;
 pub mod lineage;
 pub mod member;
 pub mod memory;
@@ -27,6 +30,7 @@ pub mod recovery;
 pub mod restore;
 pub mod standing;
 pub mod start;
+pub mod started;
 
 #[cfg(test)]
 mod model;

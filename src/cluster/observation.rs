@@ -152,6 +152,10 @@ pub struct Supervisor {
     /// For how many seconds Galera's view has been the same, where SQL is open.
     #[serde(default)]
     pub view_seconds: Option<u64>,
+    /// What of that which follows Synced (lineage, system tables, databases and users) is not done yet, while
+    /// `mariadbd` runs.
+    #[serde(default)]
+    pub unsettled: Option<String>,
 }
 
 /// What `galera-start` is doing.

@@ -64,6 +64,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
             refused: None,
             child: None,
             view_seconds: None,
+            unsettled: None,
         })),
         process: None,
         process_seconds: None,

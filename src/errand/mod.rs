@@ -13,6 +13,8 @@ mod progress;
 mod steps;
 pub mod table;
 
+pub use steps::write_is_seen;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;

@@ -7,8 +7,10 @@ use anyhow::{Context, Result, bail};
 use super::hold::Held;
 use super::{Errand, Verdict, table};
 use crate::agent::api::{self, CheckAnswer, CheckBody, StartBody, StopBody};
+use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::bootstrap::{Fence, Proof, Way};
+use crate::cluster::member::Member;
 use crate::cluster::observation::{MemberView, Observation, Phase};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::recovery::{Recovery, recovery};
@@ -101,19 +103,8 @@ impl Errand {
         if unjoined.is_empty() && !matches!(recovery(&self.cluster, &views), Recovery::Healthy(_)) {
             bail!("after the recovery {} of {size} members are Synced", primary.synced.len());
         }
-        let token = random_uuid()?;
-        let member = |name: &String| self.cluster.member(name);
-        let writer = primary.synced.first().and_then(member).context("no member is Synced")?;
-        for (member, write) in
-            std::iter::once((writer, true)).chain(primary.synced.iter().filter_map(member).map(|m| (m, false)))
-        {
-            let answer: CheckAnswer =
-                self.client.post_within(member, api::CHECK, &CheckBody { token, write }, CHECK_LIMIT)?;
-            if !answer.there {
-                bail!("a write on {} is not seen on {}", writer.name, member.name);
-            }
-        }
-        Ok(())
+        let members: Vec<&Member> = primary.synced.iter().filter_map(|name| self.cluster.member(name)).collect();
+        write_is_seen(&self.client, &members)
     }
 
     /// Looks at the held members: nothing is waited for on others, which may be off and take their time.
@@ -152,6 +143,19 @@ impl Errand {
         }
         Ok(())
     }
+}
+
+/// Writes on the first of these members, and reads it on each.
+pub fn write_is_seen(client: &Client, members: &[&Member]) -> Result<()> {
+    let token = random_uuid()?;
+    let writer = members.first().context("no member is Synced")?;
+    for (member, write) in std::iter::once((writer, true)).chain(members.iter().map(|m| (m, false))) {
+        let answer: CheckAnswer = client.post_within(member, api::CHECK, &CheckBody { token, write }, CHECK_LIMIT)?;
+        if !answer.there {
+            bail!("a write on {} is not seen on {}", writer.name, member.name);
+        }
+    }
+    Ok(())
 }
 
 /// The last sentence of a recovery that came about.

@@ -61,7 +61,8 @@ fn command(config: &MemberConfig) -> Result<Command> {
     Ok(command)
 }
 
-fn search_path(config: &MemberConfig) -> String {
+/// Where the server's own programs are found first.
+pub(super) fn search_path(config: &MemberConfig) -> String {
     let system = std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     match config.mariadb.program.parent() {
         Some(bin) => format!("{}:{system}", bin.display()),
@@ -186,13 +187,14 @@ pub fn error_log_since(config: &MemberConfig, since: u64) -> String {
     read().unwrap_or_default()
 }
 
-/// The last lines of the error log, from `since` on, that say why a server ended.
+/// The lines of the error log, from `since` on, that say why a server ended: its last errors, and before them what
+/// is behind many of them, which scripts of state transfers tell in words of their own.
 pub fn last_errors(config: &MemberConfig, since: u64) -> Vec<String> {
     let text = error_log_since(config, since);
-    let mut errors: Vec<String> =
-        text.lines().rev().filter(|l| l.contains("[ERROR]")).take(3).map(str::to_owned).collect();
-    errors.reverse();
-    errors
+    let cause = text.lines().find(|l| l.contains("No space left on device") && !l.contains("[ERROR]"));
+    let mut errors: Vec<&str> = text.lines().rev().filter(|l| l.contains("[ERROR]")).take(3).collect();
+    errors.extend(cause);
+    errors.into_iter().rev().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

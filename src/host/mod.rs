@@ -16,3 +16,4 @@ pub mod socket;
 pub mod sql;
 pub mod store;
 pub mod supervisor;
+pub mod upgrade;

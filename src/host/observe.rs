@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+
 use super::datadir::DataDir;
 use super::journal::Journal;
 use super::mariadbd::{error_log_length, error_log_since};
@@ -73,6 +75,14 @@ pub fn at_hand(
         memory,
         position,
     }
+}
+
+/// The same of this VM's member, with everything asked now. For programs that run beside supervisor and agent.
+pub fn own(config: &MemberConfig) -> Result<Observation> {
+    let me = config.split()?.0;
+    let answers = sql::look(&config.mariadb.socket, &config.mariadb.admin_user);
+    let deaths = Journal::in_dir(&config.paths.state_dir).deaths();
+    Ok(Observation { deaths, ..at_hand(config, me, supervisor(config), answers) })
 }
 
 /// For how many seconds a process has run.

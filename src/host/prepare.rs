@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{Gid, Uid, User};
 
 use super::files::rename_durably;
+use super::observe::free_bytes;
 use crate::config::MemberConfig;
 
 /// The user to run as.
@@ -44,6 +45,17 @@ fn own(path: &Path, owner: &User, mode: u32) -> Result<()> {
         .with_context(|| format!("give {} to {}", path.display(), owner.name))
 }
 
+/// A log file that this program's user may append to, whoever made it.
+pub fn log_file(config: &MemberConfig, path: &Path) -> Result<()> {
+    if Uid::effective().is_root() {
+        directories(&config.mariadb.user, &[&config.paths.log_dir, &config.paths.run_dir], &[])?;
+        let file = fs::OpenOptions::new().create(true).append(true).open(path);
+        file.with_context(|| format!("open {}", path.display()))?;
+        own(path, &user(&config.mariadb.user)?, 0o640)?;
+    }
+    Ok(())
+}
+
 /// Gives up root for good. What needs root must have been done before.
 pub fn become_user(name: &str) -> Result<()> {
     let wanted = user(name)?;
@@ -68,11 +80,46 @@ pub fn become_user(name: &str) -> Result<()> {
 pub fn member(config: &MemberConfig) -> Result<()> {
     let parent = config.mariadb.data_dir.parent().context("mariadb.data_dir has no parent directory")?;
     let paths = &config.paths;
+    if let Some(disk) = &paths.persistent_disk {
+        mounted(disk)?;
+    }
     directories(
         &config.mariadb.user,
         &[parent, &paths.state_dir, &paths.run_dir, &paths.log_dir, &paths.tmp_dir],
         &paths.private_files,
     )
+}
+
+/// Whether the persistent disk is there. Without it a database would be begun on the VM's own disk, and be gone
+/// with the VM.
+fn mounted(disk: &Path) -> Result<()> {
+    // A bind mount, as containers have it, is on the same device as what is above it.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
+    let disk = fs::canonicalize(disk).unwrap_or_else(|_| disk.to_owned());
+    if mounts.lines().any(|line| line.split(' ').nth(4).is_some_and(|at| Path::new(at) == disk)) {
+        return Ok(());
+    }
+    bail!(
+        "the persistent disk is not mounted at {}; nothing is written to the VM's own disk in its place",
+        disk.display()
+    );
+}
+
+/// Whether there is room for what an empty data directory grows to at once. One that has data is started
+/// whatever its disk has left: the server says what it lacks.
+pub fn room(config: &MemberConfig) -> Result<()> {
+    let (data_dir, needed) = (&config.mariadb.data_dir, config.mariadb.initial_bytes);
+    let parent = data_dir.parent().context("mariadb.data_dir has no parent directory")?;
+    let free = free_bytes(parent).unwrap_or(u64::MAX);
+    if !data_dir.exists() && free < needed {
+        bail!(
+            "{} has {} MiB free, and redo log and gcache alone take {} MiB: give it a larger disk, or make them smaller",
+            parent.display(),
+            free >> 20,
+            needed >> 20
+        );
+    }
+    Ok(())
 }
 
 /// Initialises the data directory if it is absent or empty: beside it first, then renamed, so that a

@@ -58,6 +58,11 @@ pub enum Request {
         /// Whether the data is kept beside; otherwise it is deleted.
         keep: bool,
     },
+    /// Another member has left in order; not to be taken for one that is lost.
+    Departed {
+        /// Its name.
+        member: String,
+    },
     /// Stop `mariadbd` and end.
     Leave {
         /// SIGKILL after so many seconds.

@@ -54,6 +54,13 @@ pub fn promote(socket: &Path, user: &str) -> mysql::Result<()> {
     connect(socket, user)?.query_drop("SET GLOBAL wsrep_provider_options='pc.bootstrap=YES'")
 }
 
+/// How many connections of clients there are: neither ours, nor threads of the server.
+pub fn clients(socket: &Path, user: &str) -> mysql::Result<u64> {
+    let statement =
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER NOT IN (?, 'system user', 'event_scheduler')";
+    Ok(connect(socket, user)?.exec_first(statement, (user,))?.unwrap_or_default())
+}
+
 fn met(error: &mysql::Error) -> Sql {
     let io = |kind: ErrorKind, why: String| match kind {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Sql::TimedOut,

@@ -1,18 +1,32 @@
 //! Stopping `mariadbd`, and what its end means.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::{Ended, Stage, StopReason, Stopping, Supervising};
+use super::{Ended, Event, Stage, StopReason, Stopping, Supervising};
+use crate::agent::api::{self, DepartedBody};
+use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::observation::StartMode;
 use crate::galera::log_lines::{LogKind, evidence};
 use crate::galera::wsrep::ClusterStatus;
 use crate::host::{mariadbd, sql};
 use crate::log;
+
+/// Pause between two looks at the clients of a leaving member.
+const CLIENTS_EVERY: Duration = Duration::from_millis(200);
+
+/// A stop that waits for clients to go.
+#[derive(Debug, Clone)]
+pub(super) struct Leaving {
+    /// SIGKILL so long after SIGTERM.
+    limit: Duration,
+    pub(super) reason: String,
+}
 
 impl Supervising {
     /// Stops `mariadbd` and ends. Returns whether there is nothing to wait for.
@@ -21,6 +35,14 @@ impl Supervising {
         log::info("leave", &[("why", &reason)]);
         self.journal.record("leave", json!({ "why": reason, "phase": self.phase() }));
         match &mut self.stage {
+            Stage::Running(running) if running.serves() && running.leaving.is_none() => {
+                let reason = reason.to_owned();
+                running.leaving = Some(Leaving { limit, reason });
+                self.since = Instant::now();
+                self.let_clients_go();
+                Ok(false)
+            }
+            // Nobody is served, or whoever asks a second time means now.
             Stage::Running(_) => {
                 self.stop(StopReason::Leave, limit, reason)?;
                 Ok(false)
@@ -34,6 +56,58 @@ impl Supervising {
             // Their children end first: nothing of ours may be left on the data directory.
             Stage::Preparing | Stage::Recovering => Ok(false),
         }
+    }
+
+    /// From now on health says that this member leaves; proxies move their clients meanwhile.
+    fn let_clients_go(&self) {
+        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        std::thread::spawn(move || {
+            let until = Instant::now() + config.timeouts.leave_grace;
+            let left = loop {
+                match sql::clients(&config.mariadb.socket, &config.mariadb.admin_user) {
+                    Ok(0) => break Some(0),
+                    Ok(left) if Instant::now() >= until => break Some(left),
+                    // It cannot be asked: then nobody waits for it either.
+                    Err(_) => break None,
+                    Ok(_) => std::thread::sleep(CLIENTS_EVERY),
+                }
+            };
+            let _ = events.send(Event::ClientsGone { left });
+        });
+    }
+
+    /// The clients of a leaving member are gone, or had their time.
+    pub(super) fn clients_gone(&mut self, left: Option<u64>) -> Result<()> {
+        let Stage::Running(running) = &self.stage else {
+            return Ok(());
+        };
+        let Some(leaving) = running.leaving.clone() else {
+            return Ok(());
+        };
+        if let Some(left) = left.filter(|left| *left > 0) {
+            log::warn(
+                "leave.clients_cut",
+                &[("connections", &left), ("after_s", &self.config.timeouts.leave_grace.as_secs())],
+            );
+        }
+        self.stop(StopReason::Leave, leaving.limit, &leaving.reason)
+    }
+
+    /// Tells the others that this member left in order, so that none of them takes it for lost when it is
+    /// asked whether it may leave too. Whoever is not reached takes it for lost: that errs on the safe side.
+    fn say_goodbye(&self) {
+        let client = Client::new(&self.config.agents, self.config.timeouts.ask, self.config.mariadb.galera_port);
+        let body = DepartedBody { member: self.me.name.clone() };
+        std::thread::scope(|scope| {
+            for other in self.config.cluster.members.iter().filter(|m| m.name != self.me.name) {
+                let (client, body) = (&client, &body);
+                scope.spawn(move || {
+                    if let Err(e) = client.tell(other, api::DEPARTED, body) {
+                        log::info("goodbye.not_told", &[("to", &other.name), ("why", &format!("{e:#}"))]);
+                    }
+                });
+            }
+        });
     }
 
     /// Begins to stop `mariadbd`: SIGTERM where it is heard, SIGKILL where it would be ignored.
@@ -155,7 +229,12 @@ impl Supervising {
             }
         }
         match stopping.why {
-            StopReason::Leave => Ok(Some(Exit::Done)),
+            StopReason::Leave => {
+                if clean.is_some() && !stopping.alone {
+                    self.say_goodbye();
+                }
+                Ok(Some(Exit::Done))
+            }
             StopReason::GivenUp => {
                 // It was tried with the view, and led nowhere. A process that was adopted may have had
                 // company that did not fit; with the view it is tried once more.

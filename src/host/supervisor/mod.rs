@@ -76,6 +76,10 @@ enum Event {
     Probed(Sql, Option<Box<Wsrep>>),
     /// The work that follows the first Synced of this life ended.
     Settled(Result<settling::Settled>),
+    /// The clients of a leaving member are gone, or so many are left at the end of their time.
+    ClientsGone { left: Option<u64> },
+    /// The system tables are of the server's version now.
+    Upgraded(Result<()>),
     /// `mariadbd` is gone.
     Ended(Ended),
     /// A recovery of the cluster that this member led is over.
@@ -273,6 +277,11 @@ impl Supervising {
                 self.settled(result);
                 Ok(None)
             }
+            Event::ClientsGone { left } => self.clients_gone(left).map(|()| None),
+            Event::Upgraded(result) => {
+                self.upgraded(result);
+                Ok(None)
+            }
             Event::Ended(ended) => self.ended(&ended),
             Event::RecoveryEnded(result) => {
                 self.recovery_ended(result);
@@ -323,6 +332,7 @@ impl Supervising {
             Stage::Recovering => Phase::Recovering,
             Stage::Waiting { .. } if self.holding() => Phase::Held,
             Stage::Waiting { .. } => Phase::Waiting,
+            Stage::Running(running) if running.leaving.is_some() => Phase::Stopping,
             Stage::Running(running) if running.sql_was_open => Phase::Serving,
             Stage::Running(_) => Phase::Starting,
             Stage::Stopping(_) => Phase::Stopping,
@@ -374,6 +384,10 @@ impl Supervising {
             }),
             view_seconds: match &self.stage {
                 Stage::Running(running) => running.view_seconds(),
+                _ => None,
+            },
+            unsettled: match &self.stage {
+                Stage::Running(running) => running.unsettled(),
                 _ => None,
             },
         }

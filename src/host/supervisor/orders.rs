@@ -24,11 +24,26 @@ impl Supervising {
             Request::Start { order, mode, begin } => self.start_by_order(order, mode, begin),
             Request::Stop { order } => self.stop_by_order(order),
             Request::Abandon { expect, keep } => self.abandon(expect, keep),
+            Request::Departed { member } => self.departed(&member),
         };
         done.unwrap_or_else(|e| {
             log::error("request.failed", &[("why", &format!("{e:#}"))]);
             Reply::refused(format!("{e:#}"))
         })
+    }
+
+    /// Another member has left in order: whoever asks whether this one may leave must not count it as lost.
+    fn departed(&mut self, member: &str) -> Result<Reply> {
+        if member == self.me.name || self.config.cluster.member(member).is_none() {
+            return Ok(Reply::refused(format!("{member} is not another member of this cluster")));
+        }
+        self.journal.record("member.departed", json!({ "member": member }));
+        self.keep(|memory| {
+            if !memory.departed.iter().any(|d| d == member) {
+                memory.departed.push(member.to_owned());
+            }
+        })?;
+        Ok(Reply::done("remembered"))
     }
 
     fn current_hold(&self) -> Option<Hold> {
@@ -88,6 +103,7 @@ impl Supervising {
         self.hold = Some((Hold { started: false, ..hold.clone() }, asked));
         self.store.keep_hold(&Hold { started: false, ..hold.clone() }, seconds_since_epoch())?;
         match &self.stage {
+            Stage::Running(running) if running.leaving.is_some() => Ok(Reply::under_way("stopping mariadbd already")),
             Stage::Running(_) => {
                 self.stop(StopReason::Order, self.config.timeouts.stop, &format!("ordered by {}", hold.owner))?;
                 Ok(Reply::under_way("stopping mariadbd"))

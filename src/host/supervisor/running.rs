@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::settling::{RETRY_AFTER, SETTLE_EVERY};
+use super::leaving::Leaving;
+use super::settling::{RETRY_AFTER, SETTLE_EVERY, Upgrade};
 use super::{ChildHandle, Event, Stage, StopReason, Supervising};
 use crate::cluster::hold::Begin;
 use crate::cluster::memory::{CaughtUp, Memory};
@@ -55,8 +56,12 @@ pub(super) struct Running {
     /// Since when it has been in no group.
     disconnected: Option<Instant>,
     /// Why settling failed last, and when.
-    pub(super) unsettled: Option<(String, Instant)>,
+    pub(super) failed: Option<(String, Instant)>,
+    /// Whether the system tables are of the server's version.
+    pub(super) upgrade: Upgrade,
     pub(super) remembered: Option<Instant>,
+    /// It is to be stopped once its clients are gone.
+    pub(super) leaving: Option<Leaving>,
 }
 
 impl Running {
@@ -83,12 +88,33 @@ impl Running {
             settled_in: None,
             settling: false,
             disconnected: None,
-            unsettled: None,
+            failed: None,
+            upgrade: Upgrade::NotYet,
             remembered: None,
+            leaving: None,
         }
     }
 
+    /// What of that which follows Synced is not done yet.
+    pub(super) fn unsettled(&self) -> Option<String> {
+        let failed = self.failed.as_ref().map(|(why, _)| why.clone());
+        match (self.settled_in, &self.upgrade) {
+            (None, _) => Some(failed.unwrap_or_else(|| "lineage, databases and users".into())),
+            (Some(_), Upgrade::Done) => failed,
+            (Some(_), Upgrade::Failed { why, .. }) => Some(why.clone()),
+            (Some(_), Upgrade::NotYet | Upgrade::UnderWay) => Some("the system tables of the server's version".into()),
+        }
+    }
+
+    /// Whether clients may be connected and get answers.
+    pub(super) fn serves(&self) -> bool {
+        self.last.as_ref().is_some_and(Wsrep::is_primary)
+    }
+
     pub(super) fn detail(&self) -> String {
+        if let Some(leaving) = &self.leaving {
+            return format!("leaving ({}): its clients have a moment to go elsewhere", leaving.reason);
+        }
         match (&self.last, self.mode) {
             (Some(wsrep), _) if wsrep.is_synced() => {
                 format!("Synced, in a primary component of {}", wsrep.cluster_size)
@@ -133,7 +159,7 @@ impl Supervising {
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
-        if running.doubted.elapsed() > DOUBT_EVERY {
+        if running.leaving.is_none() && running.doubted.elapsed() > DOUBT_EVERY {
             running.doubted = Instant::now();
             if let Some(why) = self.leads_nowhere() {
                 self.stop(StopReason::GivenUp, self.config.timeouts.stop, &why)?;
@@ -213,7 +239,7 @@ impl Supervising {
         if wsrep.is_synced() {
             let conf_id = wsrep.cluster_conf_id;
             let settled = running.settled_in.is_some_and(|(view, at)| view == conf_id && at.elapsed() < SETTLE_EVERY);
-            let failed = running.unsettled.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY_AFTER);
+            let failed = running.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY_AFTER);
             if !settled && !running.settling && !failed {
                 running.settling = true;
                 self.settle(&wsrep);

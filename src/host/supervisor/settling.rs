@@ -14,7 +14,7 @@ use crate::cluster::primary::{Primaries, primaries};
 use crate::config::{self, MemberConfig, SeedConfig};
 use crate::galera::position::Position;
 use crate::galera::wsrep::Wsrep;
-use crate::host::{seed, sql};
+use crate::host::{seed, sql, upgrade};
 use crate::log;
 
 /// How often what follows Synced is done again in an unchanged view: a peer's agent may have been away.
@@ -22,10 +22,31 @@ pub(super) const SETTLE_EVERY: Duration = Duration::from_secs(60);
 /// Pause after a failure of that.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(3);
 
+/// Whether the system tables are of the server's version: asked once in a life of `mariadbd`.
+#[derive(Debug, Clone)]
+pub(super) enum Upgrade {
+    NotYet,
+    UnderWay,
+    Done,
+    Failed { why: String, at: Instant },
+}
+
+impl Upgrade {
+    fn due(&self) -> bool {
+        match self {
+            Upgrade::NotYet => true,
+            Upgrade::Failed { at, .. } => at.elapsed() >= SETTLE_EVERY,
+            Upgrade::UnderWay | Upgrade::Done => false,
+        }
+    }
+}
+
 /// What was found out once Synced.
 pub(super) struct Settled {
     conf_id: Option<u64>,
     lineage: Lineage,
+    /// Who is in the component now.
+    members: Vec<String>,
     /// The databases and users that were changed.
     seeded: Result<Vec<String>>,
 }
@@ -52,8 +73,8 @@ impl Supervising {
                 {
                     bail!("{other} was bootstrapped, and has not recorded it yet")
                 }
-                let lineage = mine.map(|p| p.lineage).unwrap_or_default();
-                Ok(Settled { conf_id, lineage, seeded: seeded(&config) })
+                let (lineage, members) = mine.map(|p| (p.lineage, p.members)).unwrap_or_default();
+                Ok(Settled { conf_id, lineage, members, seeded: seeded(&config) })
             };
             let _ = events.send(Event::Settled(work()));
         });
@@ -65,14 +86,14 @@ impl Supervising {
             return;
         };
         running.settling = false;
-        let before = running.unsettled.take();
+        let before = running.failed.take();
         if let Err(e) = kept {
             // Tried again; the member serves meanwhile. The same again is not told again.
             let why = format!("{e:#}");
             if before.is_none_or(|(told, _)| told != why) {
                 log::error("settle.failed", &[("why", &why)]);
             }
-            running.unsettled = Some((why, Instant::now()));
+            running.failed = Some((why, Instant::now()));
         }
     }
 
@@ -116,6 +137,7 @@ impl Supervising {
             memory.founding = false;
             memory.voted_out = false;
             memory.superseded = false;
+            memory.departed.retain(|name| !settled.members.contains(name));
         })?;
         self.remember_view(&wsrep)?;
         // Only now: whoever joins waits for the lineage, and not for a user that cannot be made.
@@ -123,6 +145,13 @@ impl Supervising {
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
+        if running.upgrade.due() {
+            running.upgrade = Upgrade::UnderWay;
+            let (config, events) = (Arc::clone(&self.config), self.events.clone());
+            std::thread::spawn(move || {
+                let _ = events.send(Event::Upgraded(upgrade::system_tables(&config)));
+            });
+        }
         let again = running.settled_in.is_some_and(|(view, _)| view == settled.conf_id);
         running.settled_in = Some((settled.conf_id, Instant::now()));
         running.remembered = Some(Instant::now());
@@ -132,6 +161,23 @@ impl Supervising {
             self.journal.record("synced", details);
         }
         Ok(())
+    }
+}
+
+impl Supervising {
+    pub(super) fn upgraded(&mut self, result: Result<()>) {
+        let Stage::Running(running) = &mut self.stage else {
+            return;
+        };
+        running.upgrade = match result {
+            Ok(()) => Upgrade::Done,
+            // Tried again when it is settled again; the member serves meanwhile, as it did before.
+            Err(e) => {
+                let why = format!("{e:#}");
+                log::error("upgrade.failed", &[("why", &why)]);
+                Upgrade::Failed { why, at: Instant::now() }
+            }
+        };
     }
 }
 

@@ -5,6 +5,7 @@ require 'json'
 require 'securerandom'
 require_relative 'agent'
 require_relative 'network'
+require_relative 'packages'
 require_relative 'vm'
 
 # A lab: VMs of this machine, and what director and agents do with them. `ci/lab` is its command line,
@@ -191,7 +192,7 @@ class Lab
     raise Failed, "there is no lab #{name}; `ci/lab up` makes it"
   end
 
-  # The packages: our executables as they were built, and a tree of links onto Debian's MariaDB.
+  # The packages: our executables as they were built, and the rest as LabParts::Packages says.
   def install_packages
     ours = File.join(dir, 'packages', 'mariadb-galera', 'bin')
     FileUtils.mkdir_p(ours)
@@ -202,33 +203,17 @@ class Lab
       FileUtils.cp(program, "#{ours}/.new")
       File.rename("#{ours}/.new", File.join(ours, File.basename(program)))
     end
-    mariadb_tree(File.join(dir, 'packages', 'mariadb'))
-    link_tree(File.join(dir, 'packages', 'haproxy'), 'bin/haproxy' => '/usr/sbin/haproxy')
+    packages.install
     vms.each { |v| FileUtils.mkdir_p(v.vcap) ; link_packages(v) }
   end
 
+  def packages = LabParts::Packages.new(File.join(dir, 'packages'))
+
   def link_packages(vm)
     FileUtils.mkdir_p(vm.vcap('packages'))
-    %w[haproxy mariadb mariadb-galera].each do |p|
+    packages.names.each do |p|
       link = vm.vcap("packages", p)
       File.symlink(File.join(dir, "packages", p), link) unless File.symlink?(link)
-    end
-  end
-
-  def mariadb_tree(tree)
-    links = { 'share/mysql' => '/usr/share/mysql', 'lib/plugin' => '/usr/lib/mysql/plugin', 'lib/galera/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so',
-              'bin/mariadbd' => '/usr/sbin/mariadbd', 'sbin/mariadbd' => '/usr/sbin/mariadbd' }
-    names = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults resolveip mariadb-dump] + Dir['/usr/bin/wsrep_sst_*'].map { |f| File.basename(f) }
-    names.each { |n| links["bin/#{n}"] = "/usr/bin/#{n}" if File.exist?("/usr/bin/#{n}") }
-    # Debian's own scripts look in share/mysql, a server built from source in share.
-    Dir.children('/usr/share/mysql').each { |n| links["share/#{n}"] = "/usr/share/mysql/#{n}" }
-    link_tree(tree, links)
-  end
-
-  def link_tree(tree, links)
-    links.each do |at, target|
-      FileUtils.mkdir_p(File.dirname(File.join(tree, at)))
-      FileUtils.ln_sf(target, File.join(tree, at)) unless File.symlink?(File.join(tree, at))
     end
   end
 

@@ -7,7 +7,7 @@ require_relative '../../ci/lab.d/manifest'
 # my.cnf in the hands of the real server, alone in a network of its own.
 RSpec.describe 'job mariadb: the real server', type: :rendering do
   tree = { '/var/vcap/packages/mariadb/lib/plugin' => '/usr/lib/mysql/plugin', '/var/vcap/packages/mariadb/share' => '/usr/share/mysql',
-           '/var/vcap/packages/mariadb/lib/galera' => '/usr/lib/galera', '/var/vcap/packages/mariadb' => '/usr' }
+           '/var/vcap/packages/galera-4/lib' => '/usr/lib/galera', '/var/vcap/packages/mariadb' => '/usr' }
 
   around do |example|
     Dir.mktmpdir do |directory|

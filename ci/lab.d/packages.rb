@@ -1,0 +1,53 @@
+# frozen_string_literal: true
+
+require 'fileutils'
+require_relative '../release.d/compile'
+
+module LabParts
+  # What lies in /var/vcap/packages besides our executables: links onto what Debian has installed, or, with
+  # LAB_COMPILED, this release's packages as `ci/compile` made them.
+  class Packages
+    MARIADB = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults resolveip mariadb-dump].freeze
+    COMPILED = %w[galera-4 haproxy mariadb rsync socat].freeze
+
+    def initialize(dir) = @dir = dir
+
+    def install
+      return compiled if ENV['LAB_COMPILED']
+      tree('mariadb', mariadb)
+      tree('galera-4', 'lib/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so', 'bin/garbd' => '/usr/bin/garbd')
+      tree('haproxy', 'bin/haproxy' => '/usr/sbin/haproxy')
+    end
+
+    def names = Dir.children(@dir)
+
+    private
+
+    def compiled
+      COMPILED.each do |name|
+        compile = Release::Compile.new(Release::Package.new(name))
+        raise Failed, "LAB_COMPILED: package #{name} is not compiled: run `ci/compile #{name}`" unless compile.compiled?
+        link(compile.directory, File.join(@dir, name))
+      end
+    rescue Release::Failed => e
+      raise Failed, e.message
+    end
+
+    def mariadb
+      links = { 'share/mysql' => '/usr/share/mysql', 'lib/plugin' => '/usr/lib/mysql/plugin', 'bin/mariadbd' => '/usr/sbin/mariadbd', 'sbin/mariadbd' => '/usr/sbin/mariadbd' }
+      (MARIADB + Dir['/usr/bin/wsrep_sst_*'].map { |f| File.basename(f) }).each { |n| links["bin/#{n}"] = "/usr/bin/#{n}" }
+      # Debian's own scripts look in share/mysql, a server built from source in share.
+      Dir.children('/usr/share/mysql').each { |n| links["share/#{n}"] = "/usr/share/mysql/#{n}" }
+      links
+    end
+
+    def tree(name, links)
+      links.each { |at, target| link(target, File.join(@dir, name, at)) if File.exist?(target) }
+    end
+
+    def link(target, at)
+      FileUtils.mkdir_p(File.dirname(at))
+      File.symlink(target, at) unless File.symlink?(at)
+    end
+  end
+end

@@ -17,17 +17,18 @@ module Release
 
     attr_reader :package
 
-    def initialize(package, progress: ->(line) { warn line }) = (@package, @progress = package, progress)
+    def initialize(package, cache: CACHE, progress: ->(line) { warn line })
+      @package, @cache, @progress = package, cache, progress
+    end
 
     def key
       @key ||= begin
-        dependencies = package.dependencies.map { |d| Compile.new(d).key }
-        Digest::SHA256.hexdigest([SYSTEM, package.fingerprint, *dependencies].join(' '))[0, 40]
+        Digest::SHA256.hexdigest([SYSTEM, package.fingerprint, *dependencies.map(&:key)].join(' '))[0, 40]
       end
     end
 
     # Where the compiled package lies, once it does.
-    def directory = File.join(CACHE, package.name, key)
+    def directory = File.join(@cache, package.name, key)
     def log = "#{directory}.log"
     def compiled? = Dir.exist?(directory)
 
@@ -35,33 +36,35 @@ module Release
     def call
       raise Failed, 'compiling needs root, for namespaces of its own' unless Process.uid.zero?
       return directory if compiled?
-      dependencies = package.dependencies.to_h { |d| [d.name, Compile.new(d, progress: @progress).call] }
+      compiled = dependencies.to_h { |d| [d.package.name, d.call] }
       FileUtils.mkdir_p(File.dirname(directory))
       File.open(File.join(File.dirname(directory), '.lock'), File::RDWR | File::CREAT) do |lock|
         # Two who want the same wait for one.
         lock.flock(File::LOCK_EX)
-        compile(dependencies) unless compiled?
+        compile(compiled) unless compiled?
       end
       directory
     end
 
     private
 
-    def compile(dependencies)
+    def dependencies = @dependencies ||= package.dependencies.map { |d| Compile.new(d, cache: @cache, progress: @progress) }
+
+    def compile(compiled)
       @progress.call("compiling #{package.name} (#{package.fingerprint[0, 12]}); its output goes to #{log}")
       began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-      Dir.mktmpdir("#{package.name}-", CACHE) do |vcap|
+      Dir.mktmpdir("#{package.name}-", @cache) do |vcap|
         File.chmod(0o755, vcap)
-        prepare(vcap, dependencies)
-        run(vcap, dependencies)
+        prepare(vcap, compiled)
+        run(vcap, compiled)
         File.rename(File.join(vcap, 'packages', package.name), directory)
       end
       @progress.call("compiled #{package.name} in #{(Process.clock_gettime(Process::CLOCK_MONOTONIC) - began).round} s")
     end
 
-    def prepare(vcap, dependencies)
+    def prepare(vcap, compiled)
       target = File.join(vcap, 'data/compile', package.name)
-      FileUtils.mkdir_p([target, *[package.name, *dependencies.keys].map { |p| File.join(vcap, 'packages', p) }])
+      FileUtils.mkdir_p([target, *[package.name, *compiled.keys].map { |p| File.join(vcap, 'packages', p) }])
       package.files.each do |path, file|
         FileUtils.mkdir_p(File.dirname(File.join(target, path)))
         FileUtils.copy_entry(file, File.join(target, path))
@@ -69,11 +72,11 @@ module Release
       FileUtils.cp(package.directory('packaging'), target)
     end
 
-    def run(vcap, dependencies)
+    def run(vcap, compiled)
       environment = { 'PATH' => '/usr/sbin:/usr/bin:/sbin:/bin', 'LANG' => 'C',
                       'BOSH_COMPILE_TARGET' => "/var/vcap/data/compile/#{package.name}", 'BOSH_INSTALL_TARGET' => "/var/vcap/packages/#{package.name}",
                       'BOSH_PACKAGE_NAME' => package.name, 'BOSH_PACKAGE_VERSION' => package.fingerprint }
-      command = ['unshare', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', File.join(__dir__, 'compile.sh'), vcap, *dependencies.flatten]
+      command = ['unshare', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', File.join(__dir__, 'compile.sh'), vcap, *compiled.flatten]
       output = { in: '/dev/null', %i[out err] => [log, 'w'], unsetenv_others: true, chdir: '/' }
       return if system(environment, *command, **output)
       raise Failed, "package #{package.name} does not compile; the end of #{log}:\n#{File.readlines(log).last(25).join}"

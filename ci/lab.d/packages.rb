@@ -7,7 +7,8 @@ module LabParts
   # What lies in /var/vcap/packages besides our executables: links onto what Debian has installed, or, with
   # LAB_COMPILED, this release's packages as `ci/compile` made them.
   class Packages
-    MARIADB = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults resolveip mariadb-dump].freeze
+    MARIADB = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults
+                 resolveip mariadb-dump].freeze
     COMPILED = %w[galera-4 haproxy mariadb rsync socat].freeze
 
     def initialize(dir) = @dir = dir
@@ -34,7 +35,8 @@ module LabParts
     end
 
     def mariadb
-      links = { 'share/mysql' => '/usr/share/mysql', 'lib/plugin' => '/usr/lib/mysql/plugin', 'bin/mariadbd' => '/usr/sbin/mariadbd', 'sbin/mariadbd' => '/usr/sbin/mariadbd' }
+      links = { 'share/mysql' => '/usr/share/mysql', 'lib/plugin' => '/usr/lib/mysql/plugin',
+                'bin/mariadbd' => '/usr/sbin/mariadbd', 'sbin/mariadbd' => '/usr/sbin/mariadbd' }
       (MARIADB + Dir['/usr/bin/wsrep_sst_*'].map { |f| File.basename(f) }).each { |n| links["bin/#{n}"] = "/usr/bin/#{n}" }
       # Debian's own scripts look in share/mysql, a server built from source in share.
       Dir.children('/usr/share/mysql').each { |n| links["share/#{n}"] = "/usr/share/mysql/#{n}" }

@@ -74,9 +74,11 @@ module Release
 
     def run(vcap, compiled)
       environment = { 'PATH' => '/usr/sbin:/usr/bin:/sbin:/bin', 'LANG' => 'C',
-                      'BOSH_COMPILE_TARGET' => "/var/vcap/data/compile/#{package.name}", 'BOSH_INSTALL_TARGET' => "/var/vcap/packages/#{package.name}",
+                      'BOSH_COMPILE_TARGET' => "/var/vcap/data/compile/#{package.name}",
+                      'BOSH_INSTALL_TARGET' => "/var/vcap/packages/#{package.name}",
                       'BOSH_PACKAGE_NAME' => package.name, 'BOSH_PACKAGE_VERSION' => package.fingerprint }
-      command = ['unshare', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', File.join(__dir__, 'compile.sh'), vcap, *compiled.flatten]
+      command = ['unshare', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child',
+                 File.join(__dir__, 'compile.sh'), vcap, *compiled.flatten]
       output = { in: '/dev/null', %i[out err] => [log, 'w'], unsetenv_others: true, chdir: '/' }
       return if system(environment, *command, **output)
       raise Failed, "package #{package.name} does not compile; the end of #{log}:\n#{File.readlines(log).last(25).join}"

@@ -19,8 +19,9 @@ module Release
       File.read(File.join(root, 'src', 'Cargo.lock')).split('[[package]]').drop(1).filter_map do |text|
         value = ->(key) { text[/^#{key} = "([^"]+)"/, 1] }
         next unless value['source']
-        raise Failed, "#{value['name']} in Cargo.lock is from #{value['source']}: only crates.io can be packed" unless value['source'].include?('crates.io')
-        Crate.new(value['name'], value['version'], value['checksum'])
+        name, source = value['name'], value['source']
+        raise Failed, "#{name} in Cargo.lock is from #{source}: only crates.io can be packed" unless source.include?('crates.io')
+        Crate.new(name, value['version'], value['checksum'])
       end.sort_by(&:file)
     end
 

@@ -10,8 +10,8 @@ module Release
     DOCUMENT = 'docs/licences.md'
     PLATFORM = 'x86_64-unknown-linux-gnu'
     # Licences under which a crate may be linked into programs under Apache-2.0.
-    ACCEPTED = ['0BSD', 'Apache-2.0', 'Apache-2.0 WITH LLVM-exception', 'BSD-2-Clause', 'BSD-3-Clause', 'BSL-1.0', 'CC0-1.0', 'CDLA-Permissive-2.0', 'ISC', 'MIT',
-                'MPL-2.0', 'Unicode-3.0', 'Unlicense', 'Zlib'].freeze
+    ACCEPTED = ['0BSD', 'Apache-2.0', 'Apache-2.0 WITH LLVM-exception', 'BSD-2-Clause', 'BSD-3-Clause', 'BSL-1.0', 'CC0-1.0',
+                'CDLA-Permissive-2.0', 'ISC', 'MIT', 'MPL-2.0', 'Unicode-3.0', 'Unlicense', 'Zlib'].freeze
 
     module_function
 
@@ -40,14 +40,16 @@ module Release
 
         | crate | version | licence | in the executables |
         |---|---|---|---|
-        #{crates(root).map { |c| "| #{c['name']} | #{c['version']} | #{c['license']} | #{'yes' if linked.include?(c['id'])} |".sub('|  |', '| |') }.join("\n")}
+        #{crates(root).map { |c| row(c['name'], c['version'], c['license'], ('yes' if linked.include?(c['id']))) }.join("\n")}
       MARKDOWN
     end
 
     def archives(list)
-      rows = list.map { |path, said| "| #{said['name']} | #{said['version']} | #{said['licence']} | #{path.split('/').first} |#{" #{said['note']}" if said['note']} |" }
+      rows = list.map { |path, said| row(said['name'], said['version'], said['licence'], path.split('/').first, said['note']) }
       ['| what | version | licence | package | |', '|---|---|---|---|---|', *rows].join("\n")
     end
+
+    def row(*cells) = "|#{cells.map { |cell| cell ? " #{cell} |" : ' |' }.join}"
 
     def crates(root = ROOT) = metadata(root)['packages'].select { |p| p['source'] }.sort_by { |p| [p['name'], p['version']] }
 

@@ -35,8 +35,8 @@ module Release
     def matches(glob)
       %w[blobs src].map do |side|
         base = File.join(root, side)
-        found = Dir.glob(glob, File::FNM_DOTMATCH, base: base).select { |f| File.lstat(File.join(base, f)).file? || File.symlink?(File.join(base, f)) }
-        found.to_h { |f| [f, File.join(base, f)] }
+        found = Dir.glob(glob, File::FNM_DOTMATCH, base: base).to_h { |f| [f, File.join(base, f)] }
+        found.reject { |_, file| File.lstat(file).directory? }
       end.reduce({}, :merge)
     end
 
@@ -46,9 +46,11 @@ module Release
     # the packaging script, and the names of the dependencies.
     def fingerprint
       missing = unmatched
-      raise Failed, "package #{name}: nothing matches #{missing.join(', ')}; `ci/blobs` fetches blobs, `ci/vendor` makes that of the crates" if missing.any?
-      entries = files.map { |path, file| [path, "#{path}#{digest(file)}#{mode(file)}"] } << ['packaging', "packaging#{digest(directory('packaging'))}"]
-      text = "v2#{entries.sort_by(&:first).map(&:last).join}#{(spec['dependencies'] || []).sort.join(',')}"
+      if missing.any?
+        raise Failed, "package #{name}: nothing matches #{missing.join(', ')}; `ci/blobs` fetches blobs, `ci/vendor` makes that of the crates"
+      end
+      entries = files.to_h { |path, file| [path, "#{digest(file)}#{mode(file)}"] }.merge('packaging' => digest(directory('packaging')))
+      text = "v2#{entries.sort.join}#{(spec['dependencies'] || []).sort.join(',')}"
       Digest::SHA256.hexdigest(text)
     end
 

@@ -40,7 +40,9 @@ RSpec.describe 'ci/blobs' do
   it 'says of each address what was wrong, and what a person can do; leaves nothing behind' do
     offered(nil, 'an archivE', 'short')
     expect { fetch }.to raise_error(Release::Failed) { |error|
-      expect(error.message).to match(%r{socat/x.tar could not be had:\n  file://\S+/0: .+\n  file://\S+/1: what came has sha256:\h+, not sha256:\h+\n  file://\S+/2: what came has 5 bytes, not 10\n})
+      expect(error.message).to match(%r{\Asocat/x.tar could not be had:\n  file://\S+/0: .+$})
+      expect(error.message).to match(%r{^  file://\S+/1: what came has sha256:\h+, not sha256:\h+$})
+      expect(error.message).to match(%r{^  file://\S+/2: what came has 5 bytes, not 10$})
       expect(error.message).to match(%r{Put a file of 10 bytes with sha256:\h+ at blobs/socat/x.tar, or add an address to config/upstream.yml})
     }
     expect(Dir.children(File.join(root, 'blobs/socat'))).to eq([])

@@ -31,7 +31,12 @@ RSpec.describe 'ci/compile' do
   def product(name, file) = File.read(File.join(step(name).call, file))
 
   it 'runs the script as bosh-agent does: by bash -x, in the compile directory, with its four variables' do
-    package('look', 'env | sort >"$BOSH_INSTALL_TARGET/env"; pwd >"$BOSH_INSTALL_TARGET/pwd"; find . -type f | sort >"$BOSH_INSTALL_TARGET/files"; echo "$-" >"$BOSH_INSTALL_TARGET/flags"')
+    package('look', <<~'SH')
+      env | sort >"$BOSH_INSTALL_TARGET/env"
+      pwd >"$BOSH_INSTALL_TARGET/pwd"
+      find . -type f | sort >"$BOSH_INSTALL_TARGET/files"
+      echo "$-" >"$BOSH_INSTALL_TARGET/flags"
+    SH
     expect(product('look', 'env').lines(chomp: true)).to include(
       'BOSH_COMPILE_TARGET=/var/vcap/data/compile/look', 'BOSH_INSTALL_TARGET=/var/vcap/packages/look', 'BOSH_PACKAGE_NAME=look',
       "BOSH_PACKAGE_VERSION=#{Release::Package.new('look', root).fingerprint}", 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'
@@ -76,7 +81,9 @@ RSpec.describe 'ci/compile' do
 
   it 'keeps nothing of a script that failed, and shows the end of what it said' do
     package('look', "touch \"$BOSH_INSTALL_TARGET/half\"\necho 'the compiler is out of order' >&2\nexit 7")
-    2.times { expect { step('look').call }.to raise_error(Release::Failed, /package look does not compile; the end of .*the compiler is out of order/m) }
+    2.times do
+      expect { step('look').call }.to raise_error(Release::Failed, /package look does not compile; the end of .*the compiler is out of order/m)
+    end
     expect(step('look')).not_to be_compiled
     expect(Dir.children(File.join(root, 'cache')).grep(/\Alook-/)).to eq([])
   end

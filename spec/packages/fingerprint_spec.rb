@@ -22,7 +22,8 @@ RSpec.describe 'The fingerprint of mariadb-galera' do
   def touch(path) = write(path, "#{File.read(File.join(@root, path))}\n")
   def fingerprint = Release::Package.new('mariadb-galera', @root).fingerprint
 
-  %w[src/Cargo.toml src/Cargo.lock src/lib.rs src/bin/galera-start.rs packages/mariadb-galera/packaging blobs/mariadb-galera/crates.tar].each do |file|
+  %w[src/Cargo.toml src/Cargo.lock src/lib.rs src/bin/galera-start.rs packages/mariadb-galera/packaging
+     blobs/mariadb-galera/crates.tar].each do |file|
     it "is another when #{file} changes" do
       expect { touch(file) }.to(change { fingerprint })
     end

@@ -21,7 +21,8 @@ RSpec.describe 'The packages' do
   # Words of a script that name files of the package, braces expanded: 'socat/socat-*.tar.bz2'
   def used(package)
     folders = package.globs.filter_map { |g| g[%r{\A[\w-]+/}] }.uniq
-    package.packaging.lines.grep_v(/^\s*#/).join.scan(/(?<![\w\/"}.-])(?:#{folders.map { |f| Regexp.escape(f) }.join('|')})[^\s"';]+/).flat_map do |word|
+    script = package.packaging.lines.grep_v(/^\s*#/).join
+    script.scan(/(?<![\w\/"}.-])(?:#{folders.map { |f| Regexp.escape(f) }.join('|')})[^\s"';]+/).flat_map do |word|
       alternatives = word[/\{([^}]+)\}/, 1] or next [word]
       alternatives.split(',').map { |one| word.sub(/\{[^}]+\}/, one) }
     end

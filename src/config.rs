@@ -48,7 +48,7 @@ fn parse<C: Config>(text: &str) -> Result<C, String> {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     humantime::parse_duration(&text)
         .map_err(|e| serde::de::Error::custom(format!("expected a duration such as 60s or 10m, found {text:?}: {e}")))

@@ -8,6 +8,8 @@
 //! - [`agent`]: VOICE. The agent's HTTP API, its server and its client.
 //! - [`errand`]: the bootstrap errand, which carries out [`cluster::recovery`] on all members.
 //! - [`hooks`]: BOSH's lifecycle hooks, which wait for [`cluster::leave`] and [`cluster::started`].
+//! - [`proxy`]: HAProxy in front of the members, and which of them is the writer.
+//! - [`smoke`]: the errand that tries the cluster as a client would.
 //! - [`config`], [`log`], [`cli`]: what the executables in `bin/` share.
 
 pub mod agent;
@@ -19,3 +21,5 @@ pub mod galera;
 pub mod hooks;
 pub mod host;
 pub mod log;
+pub mod proxy;
+pub mod smoke;

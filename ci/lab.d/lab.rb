@@ -14,6 +14,7 @@ class Lab
   RELEASE = ENV.fetch('LAB_RELEASE', File.expand_path('../..', __dir__))
   HOME = ENV.fetch('LAB_HOME', '/var/tmp/mariadb-galera-lab')
   Failed = LabParts::Failed
+  CLIENTS = 200
 
   attr_reader :name, :dir
 
@@ -100,6 +101,12 @@ class Lab
   def cut_link(one, other, one_way: false)
     @network.drop(from: number(one), at: number(other))
     @network.drop(from: number(other), at: number(one)) unless one_way
+  end
+
+  # The network namespace of clients, which are on no VM: they outlive whatever is done to those.
+  def clients
+    @network.plug(CLIENTS)
+    @network.namespace(CLIENTS)
   end
 
   def heal = vms.each { |v| @network.heal(v.instance['number']) }

@@ -29,7 +29,9 @@ RSpec.describe 'templates/', type: :rendering do
 
   def mariadb(*names) = filled(*names).first['jobs'].find { |j| j['name'] == 'mariadb' }['properties']
 
-  combinations = (0..ops.size).flat_map { |n| ops.keys.sort.combination(n).to_a }
+  # One or the other: with two kinds of proxies, BOSH does not know which link is meant.
+  alternatives = %w[proxy colocated-proxy]
+  combinations = (0..ops.size).flat_map { |n| ops.keys.sort.combination(n).to_a }.reject { |names| (alternatives - names).empty? }
   combinations.each do |names|
     describe "deployment.yml with #{names.empty? ? 'no ops file' : names.join(', ')}" do
       it 'has jobs of this release, with properties that they declare' do
@@ -51,11 +53,14 @@ RSpec.describe 'templates/', type: :rendering do
       end
 
       it 'renders' do
-        group = filled(*names).first
-        given = group['jobs'].to_h { |j| [j['name'], j['properties'] || {}] }
-        shared = ->(name) { job(name).then { |j| { 'instances' => members(group['instances']), 'properties' => j.shared(j.provides.fetch(name), given.fetch(name)) } } }
-        given.each do |name, properties|
-          rendered(name, properties: properties, links: { 'mariadb' => shared.('mariadb'), 'galera-agent' => shared.('galera-agent') }, index: 0)
+        groups = filled(*names)
+        among = ->(group) { Array.new(group['instances']) { |n| { 'name' => group['name'], 'index' => n, 'id' => "#{group['name']}-#{n}", 'address' => "10.0.0.#{n}" } } }
+        links = groups.flat_map { |g| g['jobs'].map { |j| [g, j] } }.flat_map do |group, given|
+          provider = job(given['name'])
+          provider.provides.map { |link, declared| [link, { 'instances' => among.(group), 'properties' => provider.shared(declared, given['properties'] || {}) }] }
+        end
+        groups.each do |group|
+          group['jobs'].each { |j| rendered(j['name'], properties: j['properties'] || {}, links: links.to_h, spec: among.(group).first) }
         end
       end
     end

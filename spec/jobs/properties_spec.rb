@@ -4,11 +4,13 @@ require_relative 'rendering'
 
 RSpec.describe 'properties', type: :rendering do
   jobs = Dir.children(File.join(RELEASE_DIR, 'jobs')).sort
-  needed = { 'mariadb' => {}, 'galera-agent' => { 'password' => 'x' }, 'bootstrap' => {} }
+  needed = { 'mariadb' => {}, 'galera-agent' => { 'password' => 'x' }, 'bootstrap' => {},
+             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' } }
   tls = { 'replication' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }, 'server' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' } }
   agent_tls = { 'ca' => 'CA', 'server' => { 'certificate' => 'C', 'private_key' => 'K' }, 'client' => { 'certificate' => 'C', 'private_key' => 'K' } }
   # What else must be set for a property to count.
   context_of = lambda do |job, property|
+    next { 'stats' => { 'password' => 'x', 'tls' => { 'certificate' => 'C', 'private_key' => 'K' } } } if property.start_with?('stats.tls.')
     next { 'binlog' => { 'enabled' => true } } if property == 'binlog.expire_days'
     next {} unless property.start_with?('tls.') && property != 'tls.server_name'
     { 'tls' => job == 'mariadb' ? tls : agent_tls }
@@ -18,6 +20,8 @@ RSpec.describe 'properties', type: :rendering do
     'auto_recovery' => 'errand', 'sst_method' => 'rsync', 'innodb_flush_log_at_trx_commit' => 2, 'seeded_databases' => ['shop'], 'provider_options' => { 'gcs.fc_limit' => 5 },
     'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
   }
+  times = %w[connect_timeout idle_timeout healthcheck.interval healthcheck.timeout startup_delay drain.delay drain.timeout]
+  values.update(times.to_h { |name| [name, '77s'] }, 'inactive_port' => 3307, 'log_level' => 'info')
   # Shared with others by the link; this job itself has no use for them.
   by_link = { 'galera-agent' => %w[tls.server_name] }
 

@@ -6,7 +6,8 @@ RSpec.describe 'The release', type: :rendering do
   jobs = Dir.children(File.join(RELEASE_DIR, 'jobs')).sort.to_h { |name| [name, YAML.load_file(File.join(RELEASE_DIR, 'jobs', name, 'spec'))] }
   pem = { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }
   everything = { 'mariadb' => { 'tls' => { 'replication' => pem, 'server' => pem } },
-                 'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {} }
+                 'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {},
+                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' } }
 
   define_method(:jobs) { jobs }
   define_method(:files_of) { |name| rendered(name, properties: everything.fetch(name)) }
@@ -25,7 +26,7 @@ RSpec.describe 'The release', type: :rendering do
 
       it 'is named after its directory, and so are the links that it provides' do
         expect(spec['name']).to eq(job)
-        expect((spec['provides'] || []).map { |l| l['name'] }).to eq(job == 'bootstrap' ? [] : [job])
+        expect((spec['provides'] || []).map { |l| l['name'] }).to eq(%w[bootstrap smoke-tests].include?(job) ? [] : [job])
       end
 
       it 'shares only properties that it has' do
@@ -67,7 +68,7 @@ RSpec.describe 'The release', type: :rendering do
   end
 
   describe 'monit' do
-    { 'mariadb' => 'galera-start', 'galera-agent' => 'galera-agent' }.each do |job, program|
+    { 'mariadb' => 'galera-start', 'galera-agent' => 'galera-agent', 'proxy' => 'galera-proxy' }.each do |job, program|
       it "watches the pid file of #{program} in group vcap" do
         monit = render(job, 'monit')
         expect(monit).to include("check process #{job}\n", "with pidfile /var/vcap/sys/run/#{job}/#{program}.pid", 'group vcap')
@@ -87,8 +88,8 @@ RSpec.describe 'The release', type: :rendering do
       expect(limit).to be < 300
     end
 
-    it 'has no service for the errand' do
-      expect(render('bootstrap', 'monit')).to eq('')
+    it 'has no service for the errands' do
+      expect(%w[bootstrap smoke-tests].map { |job| render(job, 'monit') }).to eq(['', ''])
     end
 
     it 'restarts the agent without touching mariadbd (H17)' do

@@ -29,12 +29,26 @@ module Rendering
     { 'instances' => members, 'properties' => shared.merge(properties) }
   end
 
-  def links(count: 3, mariadb: {}, agent: {}) = { 'mariadb' => mariadb_link(count, mariadb), 'galera-agent' => agent_link(agent) }
+  def proxy_link(count = 2)
+    instances = Array.new(count) do |n|
+      { 'name' => 'proxy', 'index' => n, 'id' => "proxy-#{n}", 'az' => "z#{n + 1}", 'address' => "10.0.0.#{n + 20}", 'bootstrap' => n.zero?, 'properties' => {} }
+    end
+    { 'instances' => instances, 'properties' => { 'port' => 3306 } }
+  end
+
+  def links(count: 3, mariadb: {}, agent: {})
+    { 'mariadb' => mariadb_link(count, mariadb), 'galera-agent' => agent_link(agent), 'proxy' => proxy_link }
+  end
+
   def spec_of(index) = { 'name' => 'mysql', 'index' => index, 'id' => "id-#{index}", 'address' => "10.0.0.#{index + 4}", 'bootstrap' => index.zero?, 'persistent_disk' => 1024 }
 
-  def render(name, file, properties: {}, links: self.links, index: 1)
+  # An instance of the link's own, as a proxy is on a VM of its own.
+  def spec_among(link, index) = link['instances'].fetch(index).slice('name', 'index', 'id', 'address', 'bootstrap')
+
+  def render(name, file, properties: {}, links: self.links, index: 1, spec: nil)
     used = links.slice(*job(name).consumes)
-    job(name).render(file, properties: properties, links: used, spec: spec_of(index))
+    spec ||= name == 'proxy' && used['proxy'] ? spec_among(used['proxy'], index) : spec_of(index)
+    job(name).render(file, properties: properties, links: used, spec: spec)
   end
 
   # All files of a job: destination => text

@@ -5,4 +5,4 @@ pub mod api;
 pub mod client;
 mod compatible;
 pub mod server;
-mod tls;
+pub(crate) mod tls;

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::ListenTls;
 
 /// Makes ring the process's cryptography, once.
-pub(super) fn use_ring() {
+pub(crate) fn use_ring() {
     // Fails only where it was done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

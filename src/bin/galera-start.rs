@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::{self, MemberConfig, SeedConfig};
 use mariadb_galera::host::detach::Daemon;
-use mariadb_galera::host::{prepare, supervisor};
+use mariadb_galera::host::{open_files, prepare, supervisor};
 use mariadb_galera::log;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Starts this VM's mariadbd the way that loses nothing, watches it, and stops it.
 ///
@@ -58,7 +57,7 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     }
     Daemon::settle();
     prepare::member(&config)?;
-    allow_open_files(config.open_files)?;
+    open_files::allow(config.open_files)?;
     prepare::become_user(&config.mariadb.user)?;
     if arguments.detach {
         daemon.detach()?;
@@ -76,17 +75,4 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     daemon.end();
     drop(only_one);
     exit
-}
-
-/// `mariadbd` inherits the limit. Where it cannot be raised as far as wanted (containers), what there is
-/// must do: `mariadbd` adjusts itself, and that is told.
-fn allow_open_files(wanted: u64) -> Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("read the limit of open files")?;
-    if hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
-        return Ok(());
-    }
-    if hard < wanted {
-        log::warn("start.open_files", &[("wanted", &wanted), ("limit", &hard)]);
-    }
-    setrlimit(Resource::RLIMIT_NOFILE, soft.max(wanted.min(hard)), hard).context("set the limit of open files")
 }

@@ -7,6 +7,7 @@ pub mod files;
 pub mod journal;
 pub mod mariadbd;
 pub mod observe;
+pub mod open_files;
 pub mod ports;
 pub mod prepare;
 pub mod processes;

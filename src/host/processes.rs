@@ -125,6 +125,16 @@ fn described(mark: ProcessMark, arguments: &[String]) -> Process {
     }
 }
 
+/// The process of this program that was given this file, and not one that it forked itself.
+pub fn find_program(program: &str, file: &Path) -> Option<Handle> {
+    let runs = |pid: i32| {
+        let arguments = arguments_of(pid).unwrap_or_default();
+        let named = arguments.first().is_some_and(|a| Path::new(a).file_name().is_some_and(|n| n == program));
+        named && arguments.iter().any(|a| Path::new(a) == file)
+    };
+    pids().filter(|pid| runs(*pid) && !parent_of(*pid).is_some_and(runs)).find_map(Handle::of)
+}
+
 /// All processes below this one.
 fn descendants(pid: i32) -> Vec<i32> {
     let parents: Vec<(i32, i32)> = pids().filter_map(|p| Some((p, parent_of(p)?))).collect();

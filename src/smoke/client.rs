@@ -1,0 +1,85 @@
+//! One client: a connection over TCP, and a table of its own.
+
+use anyhow::{Context, Result};
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder, SslOpts};
+
+use super::config::{Address, SmokeConfig};
+use crate::agent::tls::use_ring;
+use crate::host::sql::identifier;
+
+/// A connection, and what it writes.
+pub struct Session {
+    connection: Conn,
+    table: String,
+    token: String,
+    /// The member that serves it, by its own name.
+    pub served_by: String,
+}
+
+impl Session {
+    /// Connects. Every step is bounded.
+    pub fn open(config: &SmokeConfig, to: &Address, token: &str) -> Result<Session> {
+        let mut options = OptsBuilder::new()
+            .ip_or_hostname(Some(&to.address))
+            .tcp_port(to.port)
+            .user(Some(&config.user))
+            .pass(Some(config.password.reveal()))
+            .prefer_socket(false)
+            .tcp_connect_timeout(Some(config.step_timeout))
+            .read_timeout(Some(config.step_timeout))
+            .write_timeout(Some(config.step_timeout))
+            // Given, so that the client does not ask the server for it.
+            .max_allowed_packet(Some(16 * 1024 * 1024));
+        if let Some(tls) = &config.tls {
+            use_ring();
+            options = options.ssl_opts(
+                SslOpts::default().with_root_cert_path(Some(tls.ca.clone())).with_danger_skip_domain_validation(true),
+            );
+        }
+        let mut connection = Conn::new(options).with_context(|| format!("connect as {}", config.user))?;
+        let served_by: Option<String> = connection.query_first("SELECT @@wsrep_node_name").context("ask its name")?;
+        Ok(Session {
+            connection,
+            table: format!("{}.{}", identifier(&config.database), identifier(&format!("smoke_{token}"))),
+            token: token.to_owned(),
+            served_by: served_by.unwrap_or_default(),
+        })
+    }
+
+    /// What it writes, and others look for.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Makes the database if need be, and a table that no other run has.
+    pub fn make_table(&mut self) -> Result<()> {
+        let database = self.table.split('.').next().unwrap_or_default().to_owned();
+        self.connection
+            .query_drop(format!("CREATE DATABASE IF NOT EXISTS {database}"))
+            .context("create its database")?;
+        self.connection
+            .query_drop(format!("CREATE TABLE {} (token CHAR(36) PRIMARY KEY) ENGINE=InnoDB", self.table))
+            .context("create a table")
+    }
+
+    /// Writes the token.
+    pub fn write(&mut self) -> Result<()> {
+        self.connection.exec_drop(format!("INSERT INTO {} VALUES (?)", self.table), (&self.token,)).context("insert")
+    }
+
+    /// Reads it.
+    pub fn read_back(&mut self) -> Result<Option<String>> {
+        self.connection.query_first(format!("SELECT token FROM {}", self.table)).context("read back")
+    }
+
+    /// Later reads see everything that was committed anywhere before them.
+    pub fn wait_for_what_was_committed(&mut self) -> Result<()> {
+        self.connection.query_drop("SET SESSION wsrep_sync_wait = 1").context("set wsrep_sync_wait")
+    }
+
+    /// Leaves nothing behind.
+    pub fn drop_table(&mut self) -> Result<()> {
+        self.connection.query_drop(format!("DROP TABLE {}", self.table)).context("drop its table")
+    }
+}

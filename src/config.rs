@@ -258,6 +258,9 @@ pub struct SeedConfig {
     pub databases: Vec<String>,
     /// Users that must exist, with these passwords.
     pub users: Vec<SeedUser>,
+    /// Users that must not exist any more, from wherever they came.
+    #[serde(default)]
+    pub removed_users: Vec<String>,
 }
 
 /// A user to be seeded.
@@ -275,6 +278,9 @@ pub struct SeedUser {
     /// The databases of role `schema`.
     #[serde(default)]
     pub databases: Vec<String>,
+    /// Its connections at most, on each member; 0 for no bound of its own.
+    #[serde(default)]
+    pub max_connections: u32,
 }
 
 /// What a seeded user may do.
@@ -285,12 +291,24 @@ pub enum Role {
     Admin,
     /// Everything on its databases.
     Schema,
+    /// Read everything, and the server's figures.
+    Reader,
+    /// What a backup needs.
+    Backup,
     /// Log in only.
     Minimal,
 }
 
 impl Config for SeedConfig {
     fn fault(&self) -> Option<String> {
+        let kept = |name: &&String| {
+            // The administrator of the VM is `vcap`, and what MariaDB itself needs goes by the other names.
+            ["", "vcap", "root", "mysql", "mariadb.sys"].contains(&name.as_str())
+                || self.users.iter().any(|user| user.name == **name)
+        };
+        if let Some(name) = self.removed_users.iter().find(kept) {
+            return Some(format!("removed_users: {name:?} is needed, or seeded, and must not be removed"));
+        }
         self.users.iter().enumerate().find_map(|(at, user)| {
             let schema = user.role == Role::Schema;
             (schema == user.databases.is_empty())
@@ -429,6 +447,8 @@ mod tests {
             (SEED.replace("databases: [cf]\nusers", "databases: 5\nusers"), ["databases", "5", "sequence"]),
             (SEED.replace("users:", "users: ["), ["YAML", "", ""]),
             (SEED.replace("role: schema", "role: admin"), ["users[0].databases", "schema", ""]),
+            (format!("{SEED}removed_users: [old, app]"), ["removed_users", "app", "must not be removed"]),
+            (format!("{SEED}removed_users: [root]"), ["removed_users", "root", "must not be removed"]),
             (String::new(), ["", "", ""]),
         ] {
             let error = parse::<SeedConfig>(&text).unwrap_err();

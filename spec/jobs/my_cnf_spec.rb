@@ -34,6 +34,12 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
       'character_set_server' => ['latin1', 'character_set_server' => 'latin1'],
       'collation_server' => ['latin1_swedish_ci', 'collation_server' => 'latin1_swedish_ci'],
       'binlog.enabled' => [true, 'log_bin' => 'mysql-bin', 'log_slave_updates' => 'ON', 'sync_binlog' => '1', 'expire_logs_days' => '7'],
+      'max_allowed_packet' => ['1G', 'max_allowed_packet' => '1G'],
+      'wait_timeout' => [600, 'wait_timeout' => '600'],
+      'local_infile' => [false, 'local_infile' => 'OFF'],
+      'event_scheduler' => [true, 'event_scheduler' => 'ON'],
+      'audit_log.enabled' => [true, 'server_audit_logging' => 'ON', 'server_audit_events' => 'CONNECT,QUERY_DDL,QUERY_DCL', 'server_audit_excl_users' => 'vcap',
+                              'server_audit_file_rotate_size' => '100000000', 'server_audit_file_rotations' => '30'],
       'slow_query_log.enabled' => [false, 'slow_query_log' => 'OFF'],
       'slow_query_log.seconds' => [0.5, 'long_query_time' => '0.5'],
       'additional_my_cnf' => [{ 'mysqld' => { 'max_connections' => 7 } }, 'max_connections' => '7']
@@ -48,6 +54,14 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
     it 'binlog.expire_days counts where there is a binary log' do
       expect(mysqld({ 'binlog' => { 'enabled' => true, 'expire_days' => 3 } })['expire_logs_days']).to eq('3')
       expect(mysqld({ 'binlog' => { 'expire_days' => 3 } })).not_to include('expire_logs_days', 'log_bin')
+    end
+
+    it 'audit_log.* count where there is an audit log, and refuse what its lists cannot hold' do
+      audit = { 'enabled' => true, 'events' => %w[CONNECT QUERY_DML_NO_SELECT], 'excluded_users' => %w[bot é], 'rotate_size' => 5, 'rotations' => 2 }
+      expect(mysqld({ 'audit_log' => audit })).to include('server_audit_events' => 'CONNECT,QUERY_DML_NO_SELECT', 'server_audit_excl_users' => 'vcap,bot,é',
+                                                          'server_audit_file_rotate_size' => '5', 'server_audit_file_rotations' => '2')
+      [['a,b'], ['a b'], ["a\nb"], ["it's"]].each { |users| refuse({ 'audit_log' => audit.merge('excluded_users' => users) }, 'audit_log.excluded_users') }
+      refuse({ 'audit_log' => audit.merge('events' => ['EVERYTHING']) }, 'audit_log.events', 'EVERYTHING')
     end
 
     it 'gcache_size, galera_port and provider_options reach the provider' do
@@ -133,7 +147,7 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
     end
 
     %w[cluster_name port galera_port applier_threads innodb_buffer_pool_size innodb_log_file_size innodb_flush_log_at_trx_commit max_connections max_open_files
-       character_set_server collation_server sst_method slow_query_log.seconds slow_query_log.enabled binlog.enabled].each do |property|
+       max_allowed_packet wait_timeout local_infile event_scheduler audit_log.enabled character_set_server collation_server sst_method slow_query_log.seconds slow_query_log.enabled binlog.enabled].each do |property|
       it("are refused for #{property} where they hold a line break") { ["1\nx", "1\rx", "1\0"].each { |v| refuse(nested(property, v), property) } }
     end
 

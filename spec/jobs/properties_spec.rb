@@ -12,6 +12,7 @@ RSpec.describe 'properties', type: :rendering do
   context_of = lambda do |job, property|
     next { 'stats' => { 'password' => 'x', 'tls' => { 'certificate' => 'C', 'private_key' => 'K' } } } if property.start_with?('stats.tls.')
     next { 'binlog' => { 'enabled' => true } } if property == 'binlog.expire_days'
+    next { 'audit_log' => { 'enabled' => true } } if property.start_with?('audit_log.') && property != 'audit_log.enabled'
     next {} unless property.start_with?('tls.') && property != 'tls.server_name'
     { 'tls' => job == 'mariadb' ? tls : agent_tls }
   end
@@ -20,6 +21,7 @@ RSpec.describe 'properties', type: :rendering do
     'auto_recovery' => 'errand', 'sst_method' => 'rsync', 'innodb_flush_log_at_trx_commit' => 2, 'seeded_databases' => ['shop'], 'provider_options' => { 'gcs.fc_limit' => 5 },
     'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
   }
+  values.update('removed_users' => ['old'], 'audit_log.events' => ['CONNECT'], 'audit_log.excluded_users' => ['bot'])
   times = %w[connect_timeout idle_timeout healthcheck.interval healthcheck.timeout startup_delay drain.delay drain.timeout]
   values.update(times.to_h { |name| [name, '77s'] }, 'inactive_port' => 3307, 'log_level' => 'info')
   # Shared with others by the link; this job itself has no use for them.
@@ -113,8 +115,16 @@ RSpec.describe 'properties', type: :rendering do
         .to eq([{ 'name' => 'app', 'host' => 'localhost', 'password' => 'x', 'role' => 'schema', 'databases' => %w[a b] }])
     end
 
+    it 'may have a bound of their own, and be removed; not those that are needed' do
+      expect(seed({ 'role' => 'backup', 'password' => 'x', 'max_connections' => 3 }).first).to include('role' => 'backup', 'max_connections' => 3)
+      remove = ->(*names) { render('mariadb', 'config/seed.yml', properties: { 'removed_users' => names, 'seeded_users' => { 'app' => { 'role' => 'reader', 'password' => 'x' } } }) }
+      expect(JSON.parse(remove.('old', Rendering::HOSTILE))['removed_users']).to eq(['old', Rendering::HOSTILE])
+      %w[app root vcap mariadb.sys].each { |name| expect { remove.('old', name) }.to raise_error(/removed_users: "#{name}" is needed, or seeded/) }
+    end
+
     it 'are refused with what is missing, superfluous or not known' do
-      refused({ 'role' => 'boss', 'password' => 'x' }, 'role', 'admin, schema or minimal')
+      refused({ 'role' => 'boss', 'password' => 'x' }, 'role', 'admin, schema, reader, backup or minimal')
+      refused({ 'role' => 'reader', 'password' => 'x', 'max_connections' => 'many' }, 'max_connections', 'expected a number')
       refused({ 'role' => 'admin', 'password' => '' }, 'password')
       refused({ 'role' => 'schema', 'password' => 'x' }, 'databases')
       refused({ 'role' => 'admin', 'password' => 'x', 'databases' => ['cf'] }, 'databases')

@@ -43,15 +43,36 @@ pub fn seed(connection: &mut Conn, wanted: &SeedConfig) -> Result<Vec<String>> {
             changed.push(format!("user {}@{}", user.name, user.host));
         }
     }
+    for name in &wanted.removed_users {
+        for host in hosts_of(connection, name)? {
+            let account = format!("{}@{}", quoted(name), quoted(&host));
+            connection
+                .query_drop(format!("DROP USER {account}"))
+                .with_context(|| format!("remove user {name}@{host}"))?;
+            changed.push(format!("removed user {name}@{host}"));
+        }
+    }
     Ok(changed)
+}
+
+/// From where a user of this name may come: each is an account of its own.
+fn hosts_of(connection: &mut Conn, name: &str) -> Result<Vec<String>> {
+    connection
+        .exec(
+            "SELECT Host FROM mysql.global_priv WHERE User = ? AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0)",
+            (name,),
+        )
+        .with_context(|| format!("look for user {name}"))
 }
 
 fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
     let hash: String = connection.exec_first("SELECT PASSWORD(?)", (user.password.reveal(),))?.unwrap_or_default();
-    let current: Option<String> = connection.exec_first(
-        "SELECT COALESCE(JSON_VALUE(Priv, '$.authentication_string'), '') FROM mysql.global_priv WHERE User = ? AND Host = ?",
+    let current: Option<(String, u32)> = connection.exec_first(
+        "SELECT COALESCE(JSON_VALUE(Priv, '$.authentication_string'), ''), COALESCE(JSON_VALUE(Priv, '$.max_user_connections'), 0) \
+         FROM mysql.global_priv WHERE User = ? AND Host = ?",
         (&user.name, &user.host),
     )?;
+    let (current, allowed) = current.unzip();
     let account = format!("{}@{}", quoted(&user.name), quoted(&user.host));
     let mut changed = false;
     if current.as_deref() != Some(hash.as_str()) {
@@ -61,10 +82,21 @@ fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
         connection.query_drop(format!("ALTER USER {account} {secret}"))?;
         changed = true;
     }
+    if allowed.unwrap_or_default() != user.max_connections {
+        connection.query_drop(format!("ALTER USER {account} WITH MAX_USER_CONNECTIONS {}", user.max_connections))?;
+        changed = true;
+    }
     let granted: Vec<String> = connection.query(format!("SHOW GRANTS FOR {account}"))?;
     let has = |what: &str| granted.iter().any(|line| line.starts_with(what));
     match user.role {
         Role::Minimal => {}
+        Role::Reader | Role::Backup => {
+            let privileges = everywhere(user.role);
+            if !has_everywhere(&granted, privileges) {
+                connection.query_drop(format!("GRANT {} ON *.* TO {account}", privileges.join(", ")))?;
+                changed = true;
+            }
+        }
         Role::Admin => {
             if !granted.iter().any(|g| g.starts_with("GRANT ALL PRIVILEGES ON *.*") && g.ends_with("WITH GRANT OPTION"))
             {
@@ -86,6 +118,25 @@ fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
     Ok(changed)
 }
 
+/// What these roles may do in all databases, in the words of `SHOW GRANTS`.
+fn everywhere(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Reader => &["SELECT", "PROCESS", "BINLOG MONITOR"],
+        Role::Backup => {
+            &["SELECT", "RELOAD", "PROCESS", "LOCK TABLES", "BINLOG MONITOR", "SHOW VIEW", "EVENT", "TRIGGER"]
+        }
+        Role::Admin | Role::Schema | Role::Minimal => &[],
+    }
+}
+
+fn has_everywhere(granted: &[String], privileges: &[&str]) -> bool {
+    let has = |what: &str| what == "ALL PRIVILEGES" || privileges.iter().all(|p| what.split(", ").any(|g| g == *p));
+    granted.iter().any(|line| {
+        let what = line.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON *.* TO "));
+        what.is_some_and(|(what, _)| has(what))
+    })
+}
+
 /// Writes a token, to be read on every member.
 pub fn write_token(connection: &mut Conn, token: &str) -> mysql::Result<()> {
     connection.exec_drop(format!("REPLACE INTO {OWN_DATABASE}.heartbeat (id, token) VALUES (1, ?)"), (token,))
@@ -95,4 +146,23 @@ pub fn write_token(connection: &mut Conn, token: &str) -> mysql::Result<()> {
 pub fn read_token(connection: &mut Conn) -> mysql::Result<Option<String>> {
     connection.query_drop("SET SESSION wsrep_sync_wait = 1")?;
     connection.query_first(format!("SELECT token FROM {OWN_DATABASE}.heartbeat WHERE id = 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_asked_for_where_it_is_not_there() {
+        for (granted, role, there) in [
+            ("GRANT SELECT, PROCESS, BINLOG MONITOR ON *.* TO `a`@`%` IDENTIFIED BY PASSWORD '*9'", Role::Reader, true),
+            ("GRANT SELECT, RELOAD, PROCESS, BINLOG MONITOR ON *.* TO `a`@`%`", Role::Reader, true),
+            ("GRANT ALL PRIVILEGES ON *.* TO `a`@`%` WITH GRANT OPTION", Role::Backup, true),
+            ("GRANT SELECT, PROCESS ON *.* TO `a`@`%`", Role::Reader, false),
+            ("GRANT SELECT, PROCESS, BINLOG MONITOR ON `x`.* TO `a`@`%`", Role::Reader, false),
+            ("GRANT USAGE ON *.* TO `a`@`%`", Role::Backup, false),
+        ] {
+            assert_eq!(has_everywhere(&[granted.to_owned()], everywhere(role)), there, "{granted}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use super::config::{OtherProxy, ProxyConfig};
 use super::haproxy;
 use super::writer::{self, Sight};
+use crate::agent::tls::use_ring;
 use crate::cli::Exit;
 use crate::host::files::{read_if_there, write_atomically};
 use crate::host::processes::Handle;
@@ -158,6 +159,7 @@ impl Watch<'_> {
 
 /// The writers of the other proxies that answer in time.
 fn ask_others(others: &[OtherProxy], port: u16) -> Result<Vec<u32>> {
+    use_ring();
     let client = reqwest::Client::builder().timeout(ASK_LIMIT).no_proxy().tls_certs_only([]).build()?;
     let ask = |other: &OtherProxy| {
         let host = if other.address.contains(':') { format!("[{}]", other.address) } else { other.address.clone() };
@@ -166,4 +168,27 @@ fn ask_others(others: &[OtherProxy], port: u16) -> Result<Vec<u32>> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
     Ok(runtime.block_on(join_all(others.iter().map(ask))).into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn m3_others_are_asked_for_their_writer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n3");
+        });
+        let other =
+            |address: &str| OtherProxy { name: "proxy/1".into(), address: address.into(), variable: "PEER_1".into() };
+        // Nobody listens at the second address.
+        assert_eq!(ask_others(&[other("127.0.0.1"), other("127.0.0.2")], port).unwrap(), [3]);
+    }
 }

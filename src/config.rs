@@ -14,6 +14,13 @@ use crate::cluster::start::AutoRecovery;
 #[derive(Debug)]
 pub struct BadConfig(String);
 
+impl BadConfig {
+    /// With what is wrong, and the key's path.
+    pub fn saying(what: String) -> BadConfig {
+        BadConfig(format!("configuration: {what}"))
+    }
+}
+
 impl std::fmt::Display for BadConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
@@ -33,6 +40,14 @@ pub fn load<C: Config>(path: &Path) -> Result<C, BadConfig> {
     let bad = |what: String| BadConfig(format!("configuration {}: {what}", path.display()));
     let text = fs::read_to_string(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
     parse(&text).map_err(bad)
+}
+
+/// Whether a configuration file has this key at its top.
+pub fn has_key(path: &Path, key: &str) -> Result<bool, BadConfig> {
+    let bad = |what: String| BadConfig(format!("configuration {}: {what}", path.display()));
+    let text = fs::read_to_string(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    let tree: serde_json::Value = serde_yaml::from_str(&text).map_err(|e| bad(format!("is not YAML: {e}")))?;
+    Ok(tree.get(key).is_some())
 }
 
 fn parse<C: Config>(text: &str) -> Result<C, String> {
@@ -232,7 +247,12 @@ impl Config for MemberConfig {
 }
 
 impl Agents {
-    fn fault(&self) -> Option<String> {
+    /// Where nobody is to be asked.
+    pub(crate) fn nobody() -> Agents {
+        Agents { port: 0, username: String::new(), password: Secret(String::new()), tls: None }
+    }
+
+    pub(crate) fn fault(&self) -> Option<String> {
         let tls = self.tls.as_ref()?;
         (tls.certificate.is_some() != tls.private_key.is_some())
             .then(|| "agents.tls: certificate and private_key are given together or not at all".into())

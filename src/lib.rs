@@ -10,16 +10,19 @@
 //! - [`hooks`]: BOSH's lifecycle hooks, which wait for [`cluster::leave`] and [`cluster::started`].
 //! - [`proxy`]: HAProxy in front of the members, and which of them is the writer.
 //! - [`smoke`]: the errand that tries the cluster as a client would.
-//! - [`config`], [`log`], [`cli`]: what the executables in `bin/` share.
+//! - [`ctl`]: what `galera-ctl` does for a person: look, tell, carry out a decision.
+//! - [`config`], [`small_config`], [`log`], [`cli`]: what the executables in `bin/` share.
 
 pub mod agent;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod ctl;
 pub mod errand;
 pub mod galera;
 pub mod hooks;
 pub mod host;
 pub mod log;
 pub mod proxy;
+pub mod small_config;
 pub mod smoke;

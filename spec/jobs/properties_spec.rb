@@ -5,7 +5,7 @@ require_relative 'rendering'
 RSpec.describe 'properties', type: :rendering do
   jobs = Dir.children(File.join(RELEASE_DIR, 'jobs')).sort
   needed = { 'mariadb' => {}, 'galera-agent' => { 'password' => 'x' }, 'bootstrap' => {},
-             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' } }
+             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {} }
   tls = { 'replication' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }, 'server' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' } }
   agent_tls = { 'ca' => 'CA', 'server' => { 'certificate' => 'C', 'private_key' => 'K' }, 'client' => { 'certificate' => 'C', 'private_key' => 'K' } }
   # What else must be set for a property to count.
@@ -13,6 +13,7 @@ RSpec.describe 'properties', type: :rendering do
     next { 'stats' => { 'password' => 'x', 'tls' => { 'certificate' => 'C', 'private_key' => 'K' } } } if property.start_with?('stats.tls.')
     next { 'binlog' => { 'enabled' => true } } if property == 'binlog.expire_days'
     next { 'audit_log' => { 'enabled' => true } } if property.start_with?('audit_log.') && property != 'audit_log.enabled'
+    next { 'rejoin' => { 'instance' => 'mysql/1' } } if property == 'rejoin.abandon_position'
     next {} unless property.start_with?('tls.') && property != 'tls.server_name'
     { 'tls' => job == 'mariadb' ? tls : agent_tls }
   end

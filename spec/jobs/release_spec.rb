@@ -7,7 +7,7 @@ RSpec.describe 'The release', type: :rendering do
   pem = { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }
   everything = { 'mariadb' => { 'tls' => { 'replication' => pem, 'server' => pem } },
                  'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {},
-                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' } }
+                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {} }
 
   define_method(:jobs) { jobs }
   define_method(:files_of) { |name| rendered(name, properties: everything.fetch(name)) }
@@ -26,7 +26,7 @@ RSpec.describe 'The release', type: :rendering do
 
       it 'is named after its directory, and so are the links that it provides' do
         expect(spec['name']).to eq(job)
-        expect((spec['provides'] || []).map { |l| l['name'] }).to eq(%w[bootstrap smoke-tests].include?(job) ? [] : [job])
+        expect((spec['provides'] || []).map { |l| l['name'] }).to all(eq(job))
       end
 
       it 'shares only properties that it has' do
@@ -88,8 +88,8 @@ RSpec.describe 'The release', type: :rendering do
       expect(limit).to be < 300
     end
 
-    it 'has no service for the errands' do
-      expect(%w[bootstrap smoke-tests].map { |job| render(job, 'monit') }).to eq(['', ''])
+    it 'has no service for errands' do
+      expect(%w[bootstrap diagnose rejoin smoke-tests].map { |job| render(job, 'monit') }).to all(eq(''))
     end
 
     it 'restarts the agent without touching mariadbd (H17)' do

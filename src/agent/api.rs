@@ -8,6 +8,10 @@ use crate::galera::uuid::Uuid;
 
 /// Everything this agent can see of its member.
 pub const OBSERVATION: &str = "/v1/observation";
+/// The query of [`OBSERVATION`] for the last one, without waiting for a fresh one; at most a few seconds old.
+pub const LATEST: &str = "latest";
+/// What another member's agent says, asked from here: for an observer whose own network is at fault.
+pub const RELAY: &str = "/v1/relay";
 /// Hold the member.
 pub const HOLD: &str = "/v1/hold";
 /// End a hold.
@@ -20,6 +24,13 @@ pub const STOP: &str = "/v1/stop";
 pub const DEPARTED: &str = "/v1/departed";
 /// Write or look for a token, to see that writes reach every member.
 pub const CHECK: &str = "/v1/check";
+
+/// The query of [`RELAY`] for the member of this instance id.
+pub fn relay_query(id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encoded = id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") });
+    format!("member={}", encoded.collect::<String>())
+}
 
 /// Body of [`HOLD`].
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::ToSocketAddrs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::join_all;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::api::{self, Accepted, Problem};
 use super::tls;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{MemberView, Observation, Sight, identified};
+use crate::cluster::observation::{MemberView, Observation, PortAnswer, Sight, identified};
 use crate::config::{Agents, AgentsTls, MemberConfig};
 use crate::host::ports::knock_async;
 
@@ -53,9 +53,47 @@ impl Client {
                 member: (*member).clone(),
                 sight: Sight::Unusable(format!("{e:#}")),
                 galera_port: None,
+                relayed_by: None,
             };
             members.iter().map(unusable).collect()
         })
+    }
+
+    /// The same, and whoever is not reached from here is asked for through those who say that they reach it. All
+    /// of it ends within the one limit, or half a second later where an agent takes all of that. For a diagnosis only: a decision rests on what a member says itself.
+    pub fn observe_through_others(&self, members: &[&Member]) -> Vec<MemberView> {
+        let begun = Instant::now();
+        let mut views = self.observe(members);
+        let left = self.limit.saturating_sub(begun.elapsed()).max(PATIENCE);
+        let asked = run(join_all(views.iter().map(|view| self.relayed(view, &views, left))));
+        for (view, relayed) in views.iter_mut().zip(asked.unwrap_or_default()) {
+            if let Some((by, observation)) = relayed {
+                (view.sight, view.relayed_by) = (Sight::Seen(Box::new(observation)), Some(by));
+            }
+        }
+        views
+    }
+
+    /// What a member that gave no answer told one that reaches it.
+    async fn relayed(&self, of: &MemberView, views: &[MemberView], limit: Duration) -> Option<(String, Observation)> {
+        /// So many are asked, one after the other: whoever reaches it mostly gets an answer.
+        const MOST: usize = 3;
+        if !matches!(of.sight, Sight::Silent(_) | Sight::Refused) {
+            return None;
+        }
+        let reaches =
+            |seen: &Observation| seen.peers.iter().any(|p| p.name == of.member.name && p.agent == PortAnswer::Open);
+        let route = format!("{}?{}", api::RELAY, api::relay_query(&of.member.id));
+        let begun = Instant::now();
+        for by in views.iter().filter(|v| v.seen().is_some_and(reaches)).take(MOST) {
+            let left = limit.saturating_sub(begun.elapsed());
+            if let Ok(observation) = self.get::<Observation>(&by.member, &route, left).await
+                && let Sight::Seen(observation) = identified(&of.member, observation)
+            {
+                return Some((by.member.name.clone(), *observation));
+            }
+        }
+        None
     }
 
     /// Where no agent answers, the group port may still tell that mariadbd is there. It is not knocked on
@@ -72,11 +110,20 @@ impl Client {
                 (sight, unseen.then_some(port))
             }
         };
-        MemberView { member: member.clone(), sight, galera_port }
+        MemberView { member: member.clone(), sight, galera_port, relayed_by: None }
+    }
+
+    /// What the agent of this member saw last.
+    pub(super) async fn latest(&self, member: &Member) -> Sight {
+        self.told(member, &format!("{}?{}", api::OBSERVATION, api::LATEST)).await
     }
 
     async fn sight(&self, member: &Member) -> Sight {
-        match self.get::<Observation>(member, api::OBSERVATION).await {
+        self.told(member, api::OBSERVATION).await
+    }
+
+    async fn told(&self, member: &Member, route: &str) -> Sight {
+        match self.get::<Observation>(member, route, self.limit).await {
             Ok(observation) => identified(member, observation),
             Err(e) => {
                 // The library's own words repeat the URL; the root cause says what was met.
@@ -117,8 +164,8 @@ impl Client {
         Ok(self.post::<B, Accepted>(member, route, body)?.text)
     }
 
-    async fn get<A: DeserializeOwned>(&self, member: &Member, route: &str) -> Result<A> {
-        let (client, url) = self.target(member, route, self.limit)?;
+    async fn get<A: DeserializeOwned>(&self, member: &Member, route: &str, limit: Duration) -> Result<A> {
+        let (client, url) = self.target(member, route, limit)?;
         answer(client.get(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal()))).await
     }
 

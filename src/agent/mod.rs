@@ -4,5 +4,6 @@
 pub mod api;
 pub mod client;
 mod compatible;
+mod relay;
 pub mod server;
 pub(crate) mod tls;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -30,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use super::api::{
     self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
 };
-use super::{compatible, tls};
+use super::{compatible, relay, tls};
 use crate::cluster::health::{Fitness, Health, health};
 use crate::cluster::hold::Hold;
 use crate::cluster::observation::Observation;
@@ -139,6 +139,7 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route("/api/v1/status", get(compatible::status));
     let closed = Router::new()
         .route(api::OBSERVATION, get(observation))
+        .route(api::RELAY, get(relay::relay))
         .route(api::HOLD, post(hold))
         .route(api::RELEASE, post(release))
         .route(api::START, post(start))
@@ -285,14 +286,15 @@ async fn healthy(State(agent): State<Arc<Agent>>) -> Response {
     (status, health.to_string()).into_response()
 }
 
-async fn observation(State(agent): State<Arc<Agent>>) -> Response {
-    match agent.fresh().await {
+async fn observation(State(agent): State<Arc<Agent>>, RawQuery(query): RawQuery) -> Response {
+    let found = if query.as_deref() == Some(api::LATEST) { agent.latest() } else { agent.fresh().await };
+    match found {
         Some(snapshot) => json_bytes(&snapshot.seen),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the observation takes too long; something on this VM hangs"),
     }
 }
 
-fn json_bytes(value: &impl Serialize) -> Response {
+pub(super) fn json_bytes(value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(bytes) => ([(CONTENT_TYPE, "application/json")], Body::from(bytes)).into_response(),
         Err(e) => problem(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()),

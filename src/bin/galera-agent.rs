@@ -12,6 +12,7 @@ use mariadb_galera::config::{self, AgentConfig, MemberConfig};
 use mariadb_galera::host::detach::Daemon;
 use mariadb_galera::host::prepare;
 use mariadb_galera::log;
+use mariadb_galera::small_config::{self, Known};
 
 /// How long a stop may take; the agent has nothing to finish.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -55,12 +56,19 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         daemon.stop(STOP_LIMIT)?;
         return Ok(Exit::Done);
     }
-    let member: MemberConfig = config::load(&config.member)?;
+    // Where somebody else looks after mariadbd, directories are theirs too.
+    let known = small_config::load(&config.member)?;
+    let looked_after = matches!(known, Known::Member(_));
+    let member: MemberConfig = known.member()?;
     log::set_instance(&member.instance);
     Daemon::settle();
     prepare::directories(&config.user, &[&config.run_dir, &config.log_dir], &config.private_files)?;
     // The agent reads the same private files as the supervisor, and may be first after a reboot.
-    prepare::member(&member)?;
+    if looked_after {
+        prepare::member(&member)?;
+    } else {
+        prepare::directories(&config.user, &[&member.paths.state_dir], &member.paths.private_files)?;
+    }
     prepare::become_user(&config.user)?;
     if arguments.detach {
         daemon.detach()?;

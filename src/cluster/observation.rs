@@ -389,6 +389,8 @@ pub struct MemberView {
     pub sight: Sight,
     /// What came of a connect to its port 4567; asked only where the agent gave no answer.
     pub galera_port: Option<PortAnswer>,
+    /// Who passed its word on, where it is not reached from here. Only a diagnosis asks in this way.
+    pub relayed_by: Option<String>,
 }
 
 /// What came of asking an agent.
@@ -409,7 +411,12 @@ pub enum Sight {
 impl MemberView {
     /// What a member has of itself.
     pub fn own(member: &Member, observation: Observation) -> MemberView {
-        MemberView { member: member.clone(), sight: Sight::Seen(Box::new(observation)), galera_port: None }
+        MemberView {
+            member: member.clone(),
+            sight: Sight::Seen(Box::new(observation)),
+            galera_port: None,
+            relayed_by: None,
+        }
     }
 
     /// Whether the VM answers, and nothing of ours listens on it: neither agent nor `mariadbd`.

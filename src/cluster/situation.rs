@@ -336,15 +336,25 @@ impl Observation {
 /// Seen by an observer.
 pub fn seen(o: Observation) -> MemberView {
     let n = o.member.name.trim_start_matches("mysql/").parse().unwrap();
-    MemberView { member: member(n), sight: Sight::Seen(Box::new(o)), galera_port: None }
+    MemberView { member: member(n), sight: Sight::Seen(Box::new(o)), galera_port: None, relayed_by: None }
+}
+
+/// Not reached from here; another member passed its word on.
+pub fn relayed(o: Observation, by: u32) -> MemberView {
+    MemberView { relayed_by: Some(member(by).name), galera_port: Some(PortAnswer::Silent), ..seen(o) }
 }
 
 /// Not answering at all.
 pub fn silent(n: u32) -> MemberView {
-    MemberView { member: member(n), sight: Sight::Silent("timed out".into()), galera_port: Some(PortAnswer::Silent) }
+    MemberView {
+        member: member(n),
+        sight: Sight::Silent("timed out".into()),
+        galera_port: Some(PortAnswer::Silent),
+        relayed_by: None,
+    }
 }
 
 /// A VM that answers, and on which nothing of ours runs.
 pub fn refused(n: u32) -> MemberView {
-    MemberView { member: member(n), sight: Sight::Refused, galera_port: Some(PortAnswer::Refused) }
+    MemberView { sight: Sight::Refused, galera_port: Some(PortAnswer::Refused), ..silent(n) }
 }

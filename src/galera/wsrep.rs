@@ -84,6 +84,9 @@ pub struct Wsrep {
     /// Whether replication stands still at this moment, for flow control.
     #[serde(default)]
     pub flow_control_active: bool,
+    /// For how many nanoseconds replication stood still for that since the server started.
+    #[serde(default)]
+    pub flow_control_paused_ns: Option<u64>,
     /// Whether it is this member that asks for that.
     #[serde(default)]
     pub flow_control_requested: bool,
@@ -153,6 +156,7 @@ impl Wsrep {
             desync: is_on(text("wsrep_desync")),
             reject_queries: !matches!(text("wsrep_reject_queries"), "" | "NONE"),
             flow_control_active: is_on(text("wsrep_flow_control_active")),
+            flow_control_paused_ns: number("wsrep_flow_control_paused_ns"),
             flow_control_requested: is_on(text("wsrep_flow_control_requested")),
             local_recv_queue: number("wsrep_local_recv_queue").unwrap_or_default(),
             local_cached_downto: number("wsrep_local_cached_downto").filter(|n| *n > 0),

@@ -68,14 +68,24 @@ fn gone_is_fine(sent: nix::Result<()>) -> nix::Result<()> {
     }
 }
 
+/// Where a server reads its options that was not told where: as distributions start it.
+const DISTRIBUTIONS: [&str; 2] = ["/etc/mysql/my.cnf", "/etc/my.cnf"];
+
+/// Whether a server with these arguments has this defaults file.
+fn reads(arguments: &[String], defaults_file: &Path) -> bool {
+    match arguments.iter().find_map(|a| a.strip_prefix("--defaults-file=")) {
+        Some(given) => Path::new(given) == defaults_file,
+        None => DISTRIBUTIONS.iter().any(|d| Path::new(d) == defaults_file),
+    }
+}
+
 /// The `mariadbd` that runs with this defaults file, and what its command line tells.
 pub fn find_mariadbd(defaults_file: &Path) -> Option<(Handle, Process)> {
-    let wanted = format!("--defaults-file={}", defaults_file.display());
     let mut found: Vec<(Handle, Process)> = pids()
         .filter_map(|pid| {
             let arguments = arguments_of(pid)?;
             let server = Path::new(arguments.first()?).file_name().is_some_and(|n| n == "mariadbd" || n == "mysqld");
-            (server && arguments.contains(&wanted)).then_some(())?;
+            (server && reads(&arguments, defaults_file)).then_some(())?;
             let handle = Handle::of(pid)?;
             Some((handle, described(handle.mark(), &arguments)))
         })
@@ -199,6 +209,16 @@ mod tests {
         assert!(transfers(&script, Path::new("/var/vcap/store/mariadb/data")));
         assert!(!transfers(&script, Path::new("/var/vcap/store/other")));
         assert!(!transfers(&of("grep wsrep_sst /var/log"), Path::new("/var/vcap/store/mariadb/data")));
+    }
+
+    #[test]
+    fn g3_a_server_is_known_by_its_defaults_file_as_distributions_start_it_too() {
+        let of = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (ours, theirs) = (Path::new("/var/vcap/my.cnf"), Path::new("/etc/mysql/my.cnf"));
+        let given = of("/x/mariadbd --defaults-file=/var/vcap/my.cnf");
+        let bare = of("/usr/sbin/mariadbd --wsrep_start_position=x:1");
+        assert_eq!([reads(&given, ours), reads(&given, theirs)], [true, false]);
+        assert_eq!([reads(&bare, ours), reads(&bare, theirs)], [false, true]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::advice::Advice;
 use super::codes::{ClusterCode, Confidence};
 use super::facts::{Life, Look, age, disk_fault, life, usable};
 use super::no_primary as none;
@@ -14,7 +15,7 @@ use crate::cluster::primary::{Primaries, Primary};
 pub(super) struct Verdict {
     pub(super) sentence: String,
     /// Where the situation tells it more exactly than the code.
-    pub(super) action: Option<String>,
+    pub(super) advice: Option<Advice>,
     pub(super) evidence: Vec<String>,
     /// Where it is not as sure as who is seen.
     pub(super) confidence: Option<Confidence>,
@@ -22,11 +23,11 @@ pub(super) struct Verdict {
 
 impl Verdict {
     pub(super) fn of(sentence: impl Into<String>, evidence: Vec<String>) -> Verdict {
-        Verdict { sentence: sentence.into(), action: None, evidence, confidence: None }
+        Verdict { sentence: sentence.into(), advice: None, evidence, confidence: None }
     }
 
-    pub(super) fn doing(self, action: String) -> Verdict {
-        Verdict { action: Some(action), ..self }
+    pub(super) fn advising(self, advice: Advice) -> Verdict {
+        Verdict { advice: Some(advice), ..self }
     }
 }
 
@@ -146,7 +147,7 @@ fn healthy(look: &Look) -> Option<Verdict> {
     let primary = look.primary()?;
     let all = look.expected();
     let counted = usize::try_from(primary.size).is_ok_and(|size| size == all);
-    let well = look.members.iter().all(|m| m.code == MemberCode::MemberOk);
+    let well = look.unwell().next().is_none();
     (counted && well && primary.synced.len() == all)
         .then(|| Verdict::of(format!("all {all} members are Synced in one primary component"), look.positions()))
 }
@@ -198,8 +199,7 @@ fn recovering(look: &Look) -> Option<Verdict> {
 
 /// The members of the primary component that are not fit, and why, one line each.
 fn unfit(look: &Look) -> Vec<String> {
-    let unfit = look.members.iter().filter(|m| m.code != MemberCode::MemberOk);
-    unfit.map(|m| format!("{}: {:?}: {}", m.name, m.code, m.sentence)).collect()
+    look.unwell().map(|m| format!("{}: {:?}: {}", m.name, m.code, m.sentence)).collect()
 }
 
 fn no_usable(look: &Look) -> Option<Verdict> {
@@ -236,7 +236,8 @@ fn stalled(look: &Look) -> Option<Verdict> {
 fn only_agents(look: &Look) -> Option<Verdict> {
     let primary = look.primary()?;
     let complete = usize::try_from(primary.size).is_ok_and(|size| size == look.expected());
-    let well = look.members.iter().zip(look.views).all(|(m, v)| v.seen().is_none() || m.code == MemberCode::MemberOk);
+    let unseen = |name: &str| look.unseen.iter().any(|v| v.member.name == name);
+    let well = look.unwell().all(|m| unseen(&m.name));
     let counted = look.unseen.iter().all(|v| look.primary_counts(v));
     (complete && well && counted && !look.unseen.is_empty()).then(|| {
         let names = listed(look.unseen.iter().map(|v| v.member.name.as_str()));
@@ -263,7 +264,7 @@ fn degraded(look: &Look) -> Option<Verdict> {
         "the primary component has {} of {} members and goes on; not well: {}",
         primary.size,
         look.expected(),
-        look.coded(|code| code != MemberCode::MemberOk)
+        listed(look.unwell().map(|m| m.name.as_str()))
     );
     let mut evidence = unfit(look);
     evidence.extend(look.cut_links());

@@ -163,6 +163,8 @@ pub enum WarningCode {
     DiskNearlyFull,
     /// Members do not reach each other.
     LinksCut,
+    /// Members are not reached from here, and others passed their word on: our network.
+    ObserverCutOff,
     /// `pc.ignore_sb` is on: both halves of a cut cluster go on writing.
     PcIgnoreSbSet,
     /// `pc.ignore_quorum` is on: the same.
@@ -188,74 +190,4 @@ pub enum Confidence {
     OneWitness,
     /// Somebody who is not seen may know better.
     Unknown,
-}
-
-impl ClusterCode {
-    /// What to do, what happens by itself, and what never to do, where the situation does not say it
-    /// more exactly.
-    pub fn action(self) -> &'static str {
-        match self {
-            ClusterCode::ObserverBlind => {
-                "Look at the network, name resolution, password and certificates between here and the agents. Never conclude from this that the database is down"
-            }
-            ClusterCode::MembershipConfigMismatch => {
-                "Let the deploy end, and look again. Never bootstrap while members disagree on who they are"
-            }
-            ClusterCode::SplitBrain => {
-                "Send clients to one side only, at once. A person chooses the side; stop the other with `monit stop mariadb`, keep a copy of its data, and let it join. Nothing happens by itself. Never bootstrap, and never merge by restarting members"
-            }
-            ClusterCode::NilHistory => {
-                "Stop all members and begin a new history with a person's choice of the member; back up first. Nothing happens by itself. Never rely on a position from now on"
-            }
-            ClusterCode::Healthy => "Nothing to do",
-            ClusterCode::BootstrapInProgress | ClusterCode::RecoveryInProgress => {
-                "Wait, and look again. It goes on by itself. Never start or stop members meanwhile"
-            }
-            ClusterCode::PrimaryNoUsableMember => {
-                "Take each member's reason away: end the desync, the rejecting or the read_only; wait while a state transfer runs. Never bootstrap: the cluster lives"
-            }
-            ClusterCode::PrimaryWritesStalled => {
-                "Look at the named member: disk, long statements, locks. Stop it if two others are Synced. Flow control ends by itself when it catches up. Never bootstrap: the cluster lives"
-            }
-            ClusterCode::AgentsUnreachable => {
-                "Look at the agents and at the network to them. The database needs nothing. Never restart a member for this"
-            }
-            ClusterCode::DegradedToOne => {
-                "Bring the others back. They join by themselves once they run. Never stop this member: it has the newest data"
-            }
-            ClusterCode::Degraded => {
-                "See each member below. Members join by themselves once they run and reach the others. Never bootstrap, and never stop a Synced member meanwhile"
-            }
-            ClusterCode::FirstDeploy => {
-                "Wait. The designated first member begins by itself, once. Never bootstrap by hand meanwhile"
-            }
-            ClusterCode::MinorityOnly => {
-                "Look at the network and at the members that are not seen. Members rejoin by themselves when it heals. Never bootstrap, and never restart what lives: it would lose its place"
-            }
-            ClusterCode::PartialKnowledge => {
-                "Bring back the VM and the agent of whoever is not seen. Never bootstrap while a member is not seen: it may be primary, or ahead"
-            }
-            ClusterCode::DivergentHistories => {
-                "A person chooses which data is the right one; back up all of it first. Nothing happens by itself. Never choose by sequence number: these are different pasts"
-            }
-            ClusterCode::AllNonPrimaryPartitioned => {
-                "Mend the network between the named members, port 4567. Galera merges by itself when it heals. Never bootstrap: the halves would part for good"
-            }
-            ClusterCode::NoRecoverablePosition => {
-                "Copy the data directory of the named members, then a person decides, or restores a backup. Nothing happens by itself. Never delete grastate.dat to get on"
-            }
-            ClusterCode::AllDownClean
-            | ClusterCode::AllDownCrashed
-            | ClusterCode::AllDownMixed
-            | ClusterCode::AllNonPrimaryRuntime
-            | ClusterCode::AllNonPrimaryWedged
-            | ClusterCode::SurvivorNonPrimary
-            | ClusterCode::NonPrimaryMixed => {
-                "`bosh run-errand bootstrap`. Never start a member with --wsrep-new-cluster by hand"
-            }
-            ClusterCode::Unknown => {
-                "Look at every member's galera-start.log and mariadb.err.log. Nothing is advised. Never bootstrap on a guess"
-            }
-        }
-    }
 }

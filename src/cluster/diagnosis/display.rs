@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{ClusterCode, Confidence, Diagnosis, MemberCode, WarningCode};
 
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 impl fmt::Display for ClusterCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +42,7 @@ impl fmt::Display for Diagnosis {
         };
         write!(f, "{}", wrapped("", &format!("{}: {}{sure}.", self.code, self.sentence)))?;
         if self.code != ClusterCode::Healthy {
-            write!(f, "\n{}", wrapped("  ", &format!("{}.", self.action)))?;
+            write!(f, "\n{}", wrapped("  ", &format!("{}.", self.advice)))?;
             for member in &self.members {
                 write!(f, "\n{}", wrapped("  ", &format!("{}: {}: {}", member.name, member.code, member.sentence)))?;
             }
@@ -56,7 +56,7 @@ impl fmt::Display for Diagnosis {
 
 /// The text in lines of at most [`WIDTH`] columns; the lines after the first are indented further. A word
 /// that is longer than a line stays whole, so that it can be copied.
-fn wrapped(indent: &str, text: &str) -> String {
+pub(super) fn wrapped(indent: &str, text: &str) -> String {
     let mut lines = vec![indent.to_owned()];
     for word in text.split_whitespace() {
         let line = lines.last().map_or(0, |l| l.chars().count());

@@ -103,6 +103,15 @@ impl<'a> Look<'a> {
         listed(self.members.iter().filter(|m| wanted(m.code)).map(|m| m.name.as_str()))
     }
 
+    /// The members that are not well. One that is reached by others only, and said so to them, is well.
+    pub(super) fn unwell(&self) -> impl Iterator<Item = &MemberDiagnosis> {
+        let relayed = |v: &MemberView| v.relayed_by.is_some();
+        self.members.iter().zip(self.views).filter_map(move |(m, view)| {
+            let well = m.code == MemberCode::MemberOk || (m.code == MemberCode::ObserverPartitioned && relayed(view));
+            (!well).then_some(m)
+        })
+    }
+
     /// Who is not seen, and why, one line each.
     pub(super) fn why_unseen(&self) -> Vec<String> {
         self.unseen.iter().map(|v| format!("{}: {}", v.member.name, v.why_unseen().unwrap_or_default())).collect()

@@ -1,7 +1,7 @@
 //! How one member is. First match wins; a member that is out of a primary component is judged against it.
 
 use super::facts::{Life, Look, disk_fault, group_size, group_uuid, life, said};
-use super::{MemberCode, MemberDiagnosis};
+use super::{MemberCode, MemberDiagnosis, since};
 use crate::cluster::join::{MayNotJoin, may_join};
 use crate::cluster::member::listed;
 use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer, Sight, Sql};
@@ -19,16 +19,29 @@ const LOOP: u32 = 3;
 const OFTEN_LATE: u32 = 5;
 
 pub(super) fn diagnose(look: &Look, view: &MemberView) -> MemberDiagnosis {
-    let (code, sentence) = match view.seen() {
-        Some(seen) => found(look, seen),
-        None => unseen(look, view),
+    let (code, sentence) = match (view.seen(), &view.relayed_by) {
+        (Some(seen), Some(by)) => relayed(found(look, seen), by),
+        (Some(seen), None) => found(look, seen),
+        (None, _) => unseen(look, view),
     };
     let evidence = match view.seen() {
         Some(seen) if code != MemberCode::MemberOk => evidence_of(look, seen),
         Some(_) => Vec::new(),
         None => evidence_about(look, view),
     };
-    MemberDiagnosis { name: view.member.name.clone(), code, sentence, evidence }
+    let since_seconds = view.seen().and_then(since::member);
+    MemberDiagnosis { name: view.member.name.clone(), code, sentence, since_seconds, evidence }
+}
+
+/// What a member said to another one, and not to us: our network is at fault, and what it said counts.
+fn relayed((code, sentence): Found, by: &str) -> Found {
+    match code {
+        MemberCode::MemberOk => (
+            MemberCode::ObserverPartitioned,
+            format!("it is well, as it told {by}; it is not reached from here: the network here is at fault"),
+        ),
+        other => (other, format!("{sentence} (told to {by}; it is not reached from here)")),
+    }
 }
 
 /// Facts and the error log's words; the peers' word is part of every member's diagnosis (S5).
@@ -195,7 +208,7 @@ fn in_primary(look: &Look, of: &Observation, wsrep: &Wsrep) -> Found {
             MemberCode::DesyncedLeftOn,
             "it was desynced by hand (wsrep_desync = ON): it may fall behind without holding up the others".into(),
         ),
-        LocalState::Donor => (MemberCode::Donor, "it gives its state to another member, or to a backup".into()),
+        LocalState::Donor => (MemberCode::Donor, giving(look, of, wsrep)),
         LocalState::Initialized | LocalState::Inconsistent => {
             (MemberCode::SqlFailing, format!("Galera says {}", wsrep.local_state_comment))
         }
@@ -215,6 +228,23 @@ fn in_primary(look: &Look, of: &Observation, wsrep: &Wsrep) -> Found {
             None => (MemberCode::MemberOk, "serves".into()),
         },
     }
+}
+
+/// MariaDB desyncs a member too while a session holds `FLUSH TABLES WITH READ LOCK`: it then applies nothing, and
+/// holds nobody up (S9).
+fn giving(look: &Look, of: &Observation, wsrep: &Wsrep) -> String {
+    let script = of.process.as_ref().is_some_and(|p| p.state_transfer);
+    let joins = |o: &&Observation| {
+        let state = o.wsrep.as_ref().map(|w| w.local_state);
+        matches!(life(o), Life::Receiving | Life::Starting) || state == Some(LocalState::Joining)
+    };
+    if script || look.seen.iter().any(joins) || !look.whole() {
+        return "it gives its state to another member, or to a backup".into();
+    }
+    format!(
+        "nobody joins from it: a backup, or a session with a global read lock (FLUSH TABLES WITH READ LOCK), holds it; {} transactions wait here",
+        wsrep.local_recv_queue
+    )
 }
 
 /// Whether this member asks for flow control; where replication stands still and nobody admits to it,

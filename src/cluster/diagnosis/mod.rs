@@ -4,8 +4,7 @@
 //! to say becomes a warning. Whether something *may* be done is asked of the rules that answer that
 //! ([`super::bootstrap`], [`super::join`], [`super::restore`]), and not answered here.
 //!
-//! This is one look. Whatever shows only between two looks (does a state transfer get on, is replication
-//! paused most of the time, does a position advance) is left to what one look can tell.
+//! [`diagnose`] is one look. Where that is not enough, it says so, and [`confirmed`] puts two together.
 //!
 //! | question | answered in |
 //! |---|---|
@@ -14,13 +13,22 @@
 //! | how is a member? | [`member_rules`] |
 //! | how is the cluster? | [`cluster_rules`]; where nobody is primary, [`no_primary`] |
 //! | what should be known besides? | [`warnings`] |
+//! | how bad is it, as an exit code? | [`class`] |
+//! | what to run, and what never? | [`advice`] |
+//! | since when, and is one look enough? | [`since`], [`second_look`] |
+//! | all of it on a page? | [`page`] |
 
+mod advice;
+mod class;
 mod cluster_rules;
 mod codes;
 mod display;
 mod facts;
 mod member_rules;
 mod no_primary;
+pub mod page;
+mod second_look;
+mod since;
 mod warnings;
 
 #[cfg(test)]
@@ -28,8 +36,11 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::advice::Advice;
+pub use self::class::Class;
 pub use self::codes::{ClusterCode, Confidence, MemberCode, WarningCode};
 use self::facts::Look;
+pub use self::second_look::confirmed;
 use super::member::Cluster;
 use super::observation::MemberView;
 
@@ -38,14 +49,22 @@ use super::observation::MemberView;
 pub struct Diagnosis {
     /// What it is.
     pub code: ClusterCode,
+    /// How bad that is, and who can end it.
+    pub class: Class,
     /// The same in a sentence.
     pub sentence: String,
+    /// For how many seconds at least it has been so, where anybody knows.
+    #[serde(default)]
+    pub since_seconds: Option<u64>,
     /// What to do, what happens by itself, and what never to do.
-    pub action: String,
+    pub advice: Advice,
     /// What it rests on.
     pub evidence: Vec<String>,
     /// How sure it is (S15, S23).
     pub confidence: Confidence,
+    /// Whether one look is not enough for this.
+    #[serde(default)]
+    pub needs_second_look: bool,
     /// What should be known besides.
     pub warnings: Vec<Warning>,
     /// Each member, in the order of the configuration.
@@ -61,6 +80,9 @@ pub struct MemberDiagnosis {
     pub code: MemberCode,
     /// The same in a sentence.
     pub sentence: String,
+    /// For how many seconds at least it has been so, where anybody knows.
+    #[serde(default)]
+    pub since_seconds: Option<u64>,
     /// What it rests on.
     pub evidence: Vec<String>,
 }
@@ -81,9 +103,12 @@ pub fn diagnose(cluster: &Cluster, views: &[MemberView]) -> Diagnosis {
     let (code, verdict) = cluster_rules::first_match(&look);
     Diagnosis {
         code,
+        class: class::of(code, &look),
         sentence: verdict.sentence,
-        action: verdict.action.unwrap_or_else(|| code.action().to_owned()),
+        since_seconds: since::cluster(&look, code),
+        advice: verdict.advice.unwrap_or_else(|| advice::of(code)),
         evidence: verdict.evidence,
+        needs_second_look: since::needs_second_look(&look, code, &look.members),
         confidence: verdict.confidence.unwrap_or_else(|| look.confidence()),
         warnings: warnings::of(&look, code),
         members: look.members,

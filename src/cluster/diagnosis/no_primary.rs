@@ -3,6 +3,7 @@
 //! What may be bootstrapped is asked of [`super::super::recovery`], as the members and the errand ask it, so
 //! that this never advises what they would refuse.
 
+use super::advice::{self, Advice, BY_HAND};
 use super::cluster_rules::{Verdict, all};
 use super::codes::ClusterCode;
 use super::facts::{Life, Look, group_size, life};
@@ -22,34 +23,44 @@ fn others<'a>(look: &'a Look, me: &'a str) -> Vec<MemberView> {
 }
 
 /// What the members do by themselves, and what a person can do where they do not.
-fn way_out(look: &Look) -> String {
-    let (first, no) = match recovery(look.cluster, look.views) {
-        Recovery::UnderWay(what) => return format!("Wait: {what}. {NEVER}"),
-        Recovery::Begin(proof) => {
-            let how = format!("{} begins, and the others join it", proof.member());
-            return format!(
-                "{how}, by themselves within a minute; with auto_recovery `errand`, once you run `bosh run-errand bootstrap`. {NEVER}"
-            );
-        }
-        Recovery::Refuse(no @ NoProof::NoSupervisor(_)) => return format!("{no}. {NEVER}"),
-        Recovery::Refuse(no) => ("Nothing happens by itself", no),
-        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => return "Look again.".into(),
+fn way_out(look: &Look) -> Advice {
+    let usual = advice::of(ClusterCode::AllDownCrashed);
+    match recovery(look.cluster, look.views) {
+        Recovery::UnderWay(what) => Advice { run: "Wait, and look again".into(), by_itself: what, ..usual },
+        Recovery::Begin(proof) => Advice {
+            run: "Wait a minute, and look again. With auto_recovery `errand`: `bosh run-errand bootstrap`".into(),
+            by_itself: format!("{} begins, and the others join it ({proof})", proof.member()),
+            ..usual
+        },
+        Recovery::Refuse(no) => refused(look, usual, &no),
+        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => Advice { run: "Look again".into(), ..usual },
+    }
+}
+
+/// Nothing is done by itself, and why; and what a person may decide all the same.
+fn refused(look: &Look, usual: Advice, no: &NoProof) -> Advice {
+    let decision = start::way_out(look.cluster, look.views, no);
+    let run = match (no, decision.trim_start_matches(". ")) {
+        (NoProof::NoSupervisor(_), _) => "Start what does not run: `monit start mariadb` on that instance".into(),
+        (_, "") => "Take away what prevents it".into(),
+        (_, decision) => decision.to_owned(),
     };
-    format!("{first}: {no}{}. {NEVER}", start::way_out(look.cluster, look.views, &no))
+    Advice { run, prevented_by: Some(no.to_string()), ..usual }
 }
 
 /// The code's own words, and what the members do all the same, or what a person may decide.
 fn with_way_out(look: &Look, code: ClusterCode, verdict: Verdict) -> Verdict {
-    let more = match recovery(look.cluster, look.views) {
-        Recovery::UnderWay(what) => format!(". By themselves: {what}"),
-        Recovery::Begin(proof) => format!(". By themselves: {} begins ({proof})", proof.member()),
-        Recovery::Refuse(no) => start::way_out(look.cluster, look.views, &no),
-        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => String::new(),
-    };
-    verdict.doing(format!("{}{more}", code.action()))
+    let usual = advice::of(code);
+    verdict.advising(match recovery(look.cluster, look.views) {
+        Recovery::UnderWay(what) => Advice { by_itself: what, ..usual },
+        Recovery::Begin(proof) => Advice { by_itself: format!("{} begins ({proof})", proof.member()), ..usual },
+        Recovery::Refuse(no) => {
+            let decision = start::way_out(look.cluster, look.views, &no);
+            Advice { run: format!("{}{decision}", usual.run), prevented_by: Some(no.to_string()), ..usual }
+        }
+        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => usual,
+    })
 }
-
-const NEVER: &str = "Never start a member with --wsrep-new-cluster by hand";
 
 /// G1, Q17: only where the rule that lets the designated member begin says so.
 pub(super) fn first_deploy(look: &Look) -> Option<Verdict> {
@@ -66,8 +77,10 @@ pub(super) fn first_deploy(look: &Look) -> Option<Verdict> {
         let empty = look.whole() && look.seen.iter().all(|o| o.position == Standing::Empty && o.process.is_none());
         (empty && designated.is_none()).then(|| {
             let sentence = "no member has ever had data, and none is designated to begin";
-            let action = "Give one member `bootstrap: true`: BOSH does so for the first instance of the group. Never bootstrap by hand";
-            Verdict::of(sentence, look.positions()).doing(action.into())
+            let run = "Give one member `bootstrap: true`: BOSH does so for the first instance of the group";
+            let usual = advice::of(ClusterCode::FirstDeploy);
+            let advice = Advice { run: run.into(), by_itself: "nothing".into(), ..usual };
+            Verdict::of(sentence, look.positions()).advising(advice)
         })
     };
     begins.or_else(nobody)
@@ -200,7 +213,7 @@ fn stops(look: &Look) -> Option<(bool, bool)> {
 }
 
 fn all_down(look: &Look, how: &str) -> Verdict {
-    Verdict::of(format!("all {} members are down: {how}", look.expected()), look.positions()).doing(way_out(look))
+    Verdict::of(format!("all {} members are down: {how}", look.expected()), look.positions()).advising(way_out(look))
 }
 
 pub(super) fn down_clean(look: &Look) -> Option<Verdict> {
@@ -220,8 +233,9 @@ pub(super) fn down_mixed(look: &Look) -> Option<Verdict> {
 pub(super) fn runtime(look: &Look) -> Option<Verdict> {
     (look.nobody_primary() && all(look, |l| l == Life::NonPrimary)).then(|| {
         let sentence = format!("all {} members live in one component, and none of them has a quorum", look.expected());
-        let action = format!("Wait a minute: Galera often merges by itself. {}", way_out(look));
-        Verdict::of(sentence, look.positions()).doing(action)
+        let way = way_out(look);
+        let run = format!("Wait a minute: Galera often merges by itself. If not: {}", way.run);
+        Verdict::of(sentence, look.positions()).advising(Advice { run, ..way })
     })
 }
 
@@ -232,7 +246,7 @@ pub(super) fn wedged(look: &Look) -> Option<Verdict> {
             "all {} members wait at start-up for a primary component that none of them will be; 4567 is open, 3306 is not, and no time-out ends it",
             look.expected()
         );
-        Verdict::of(sentence, wedge_evidence(look)).doing(wedge_action(look))
+        Verdict::of(sentence, wedge_evidence(look)).advising(wedge_action(look))
     })
 }
 
@@ -242,18 +256,27 @@ fn wedge_evidence(look: &Look) -> Vec<String> {
 }
 
 /// What `galera-start` does about it by itself, and the cheapest way out where a person must do it.
-fn wedge_action(look: &Look) -> String {
+fn wedge_action(look: &Look) -> Advice {
     let looked_after = look.seen.iter().all(|o| o.supervisor.present().is_some());
-    let itself = match (looked_after, freeing(look)) {
-        (true, _) => "galera-start gives up such a start and decides anew; wait two minutes. If it stays so: ".into(),
-        (false, Some(stale)) => {
-            format!(
-                "Killing mariadbd of {stale} alone (SIGKILL, its gvwstate.dat put aside) frees the others. If not: "
-            )
-        }
-        (false, None) => "Nothing happens by itself. ".to_owned(),
-    };
-    format!("{itself}{}; SIGTERM is ignored, and leaves a corpse later", way_out(look))
+    let way = way_out(look);
+    let never = format!("{BY_HAND}, and never kill with SIGTERM: it is ignored, and leaves a corpse later");
+    match (looked_after, freeing(look)) {
+        (true, _) => Advice {
+            run: format!("Wait two minutes. If it stays so: {}", way.run),
+            by_itself: format!("galera-start gives up such a start and decides anew; {}", way.by_itself),
+            never,
+            ..way
+        },
+        (false, Some(stale)) => Advice {
+            run: format!(
+                "Killing mariadbd of {stale} alone (SIGKILL, its gvwstate.dat put aside) frees the others. If not: {}",
+                way.run
+            ),
+            never,
+            ..way
+        },
+        (false, None) => Advice { never, ..way },
+    }
 }
 
 /// The members without which the others are exactly those of the view that they saved, and would be
@@ -274,7 +297,7 @@ pub(super) fn survivor(look: &Look) -> Option<Verdict> {
     (expected && !alive.is_empty()).then(|| {
         let down = look.names(|o| life(o) == Life::Down);
         let sentence = format!("{alive} lives and lost its quorum when {down} went down");
-        Verdict::of(sentence, look.positions()).doing(way_out(look))
+        Verdict::of(sentence, look.positions()).advising(way_out(look))
     })
 }
 
@@ -283,6 +306,6 @@ pub(super) fn mixed(look: &Look) -> Option<Verdict> {
     let stuck = look.names(|o| matches!(life(o), Life::Wedged | Life::Disconnected));
     (look.nobody_primary() && all(look, known) && !stuck.is_empty()).then(|| {
         let sentence = format!("nobody has a quorum, and {stuck} will never get there by itself");
-        Verdict::of(sentence, wedge_evidence(look)).doing(wedge_action(look))
+        Verdict::of(sentence, wedge_evidence(look)).advising(wedge_action(look))
     })
 }

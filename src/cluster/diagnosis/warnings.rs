@@ -85,6 +85,18 @@ fn network(look: &Look, diagnosis: ClusterCode, warn: &mut Warn) {
     {
         warn(WarningCode::OneAzUnseen, format!("all members that are not seen are in availability zone {zone}"));
     }
+    let relayed =
+        look.views.iter().filter_map(|v| Some(format!("{} (told by {})", v.member.name, v.relayed_by.as_ref()?)));
+    let relayed: Vec<String> = relayed.collect();
+    if !relayed.is_empty() {
+        warn(
+            WarningCode::ObserverCutOff,
+            format!(
+                "not reached from here, and reached by others: {}; the network here is at fault",
+                relayed.join(", ")
+            ),
+        );
+    }
     let links = look.cut_links();
     // Where that is the diagnosis, it is its evidence.
     if !links.is_empty() && diagnosis != ClusterCode::AllNonPrimaryPartitioned {

@@ -69,9 +69,12 @@ fn view(world: &World, from: usize, of: usize) -> MemberView {
         _ if !world.connected(from, of) => silent(n),
         Vm::Off => silent(n),
         Vm::Stopped => MemberView { galera_port: Some(PortAnswer::Refused), ..refused(n) },
-        Vm::Up => {
-            MemberView { member: member(n), sight: Sight::Seen(Box::new(observation(world, of))), galera_port: None }
-        }
+        Vm::Up => MemberView {
+            member: member(n),
+            sight: Sight::Seen(Box::new(observation(world, of))),
+            galera_port: None,
+            relayed_by: None,
+        },
     }
 }
 

@@ -1,0 +1,123 @@
+//! What a person is told to do, and not to do. The runbook has more on each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::codes::ClusterCode;
+
+/// What follows from a diagnosis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    /// What a person should do.
+    pub run: String,
+    /// What the software does without anybody.
+    pub by_itself: String,
+    /// What keeps it from doing more.
+    #[serde(default)]
+    pub prevented_by: Option<String>,
+    /// What must not be done, as the rest of a sentence that begins with `Never`.
+    pub never: String,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = self.prevented_by.as_ref().map_or(String::new(), |why| format!(", because {why}"));
+        write!(f, "{}. By itself: {}{why}. Never {}", self.run, self.by_itself, self.never)
+    }
+}
+
+const NOTHING: &str = "nothing";
+
+/// What a code asks for, where the situation does not say it more exactly.
+pub(super) fn of(code: ClusterCode) -> Advice {
+    let (run, by_itself, never) = match code {
+        ClusterCode::ObserverBlind => (
+            "Look at the network, name resolution, password and certificates between here and the agents",
+            "the members go on as they are",
+            "conclude from this that the database is down",
+        ),
+        ClusterCode::MembershipConfigMismatch => (
+            "Let the deploy end, and look again",
+            "nothing is bootstrapped",
+            "bootstrap while members disagree on who they are",
+        ),
+        ClusterCode::SplitBrain => (
+            "Send clients to one side only, at once. A person chooses the side; stop the other with `monit stop mariadb`, keep a copy of its data, and let it join",
+            "nobody joins either side",
+            "bootstrap, and never merge by restarting members",
+        ),
+        ClusterCode::NilHistory => (
+            "Back up, stop all members, and begin a new history with a person's choice of the member",
+            "nobody joins",
+            "rely on a position from now on",
+        ),
+        ClusterCode::Healthy => ("Nothing to do", "it serves", "bootstrap a cluster that lives"),
+        ClusterCode::BootstrapInProgress | ClusterCode::RecoveryInProgress => {
+            ("Wait, and look again", "it goes on", "start or stop members meanwhile")
+        }
+        ClusterCode::PrimaryNoUsableMember => (
+            "Take each member's reason away: end the desync, the rejecting or the read_only; wait while a state transfer runs",
+            "a state transfer ends",
+            "bootstrap: the cluster lives",
+        ),
+        ClusterCode::PrimaryWritesStalled => (
+            "Look at the named member: disk, long statements, locks. Stop it if two others are Synced",
+            "flow control ends when it catches up",
+            "bootstrap: the cluster lives",
+        ),
+        ClusterCode::AgentsUnreachable => (
+            "Look at the agents and at the network to them",
+            "the database goes on, and needs nothing",
+            "restart a member for this",
+        ),
+        ClusterCode::DegradedToOne => {
+            ("Bring the others back", "they join once they run", "stop this member: it has the newest data")
+        }
+        ClusterCode::Degraded => (
+            "See each member below",
+            "members join once they run and reach the others",
+            "bootstrap, and never stop a Synced member meanwhile",
+        ),
+        ClusterCode::FirstDeploy => ("Wait", "the designated first member begins, once", "bootstrap by hand meanwhile"),
+        ClusterCode::MinorityOnly => (
+            "Look at the network and at the members that are not seen",
+            "members rejoin when it heals",
+            "bootstrap, and never restart what lives: it would lose its place",
+        ),
+        ClusterCode::PartialKnowledge => (
+            "Bring back the VM and the agent of whoever is not seen",
+            NOTHING,
+            "bootstrap while a member is not seen: it may be primary, or ahead",
+        ),
+        ClusterCode::DivergentHistories => (
+            "A person chooses which data is the right one; back up all of it first",
+            NOTHING,
+            "choose by sequence number: these are different pasts",
+        ),
+        ClusterCode::AllNonPrimaryPartitioned => (
+            "Mend the network between the named members, port 4567",
+            "Galera merges when it heals",
+            "bootstrap: the halves would part for good",
+        ),
+        ClusterCode::NoRecoverablePosition => (
+            "Copy the data directory of the named members, then a person decides, or restores a backup",
+            NOTHING,
+            "delete grastate.dat to get on",
+        ),
+        ClusterCode::AllDownClean
+        | ClusterCode::AllDownCrashed
+        | ClusterCode::AllDownMixed
+        | ClusterCode::AllNonPrimaryRuntime
+        | ClusterCode::AllNonPrimaryWedged
+        | ClusterCode::SurvivorNonPrimary
+        | ClusterCode::NonPrimaryMixed => ("`bosh run-errand bootstrap`", NOTHING, BY_HAND),
+        ClusterCode::Unknown => {
+            ("Look at every member's galera-start.log and mariadb.err.log", NOTHING, "bootstrap on a guess")
+        }
+    };
+    Advice { run: run.into(), by_itself: by_itself.into(), prevented_by: None, never: never.into() }
+}
+
+/// What is wrong wherever nobody is primary.
+pub(super) const BY_HAND: &str = "start a member with --wsrep-new-cluster by hand";

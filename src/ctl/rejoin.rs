@@ -1,0 +1,210 @@
+//! `rejoin`: what giving this member's data up would lose, the other choices, and the decision (Q11).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::agent::client::Client;
+use crate::cli::Exit;
+use crate::cluster::join::{may_abandon, may_join};
+use crate::cluster::observation::Observation;
+use crate::cluster::primary::{Primaries, primaries};
+use crate::config::{self, Config, MemberConfig};
+use crate::host::datadir::DataDir;
+use crate::host::observe::{self, free_bytes};
+use crate::host::socket::{Reply, Request, ask};
+
+/// The decision of a person, or none.
+#[derive(Debug, Clone, Args)]
+pub struct Rejoin {
+    /// The decision: this member's data is moved aside, and whatever only it has is not in the cluster
+    #[arg(long)]
+    abandon_data: bool,
+    /// Delete the data instead of keeping it aside, where there is no room for both
+    #[arg(long, requires = "abandon_data")]
+    delete: bool,
+    /// The decision as the errand rejoin has it: a file that names one instance, and the position given up
+    #[arg(long, value_name = "FILE", conflicts_with = "abandon_data")]
+    decision: Option<PathBuf>,
+}
+
+/// `decision.yml` of job `rejoin`. An errand takes no arguments, and its properties stay in the manifest; so the
+/// decision names the instance and the position that is given up, and means nothing once that is gone.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    #[serde(default)]
+    instance: Option<String>,
+    #[serde(default)]
+    abandon_position: Option<String>,
+    delete: bool,
+}
+
+impl Config for Decision {
+    fn fault(&self) -> Option<String> {
+        (self.abandon_position.is_some() && self.instance.is_none())
+            .then(|| "abandon_position: whose? instance is not given".into())
+    }
+}
+
+/// What is to be done here.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    /// Nothing: tell.
+    Tell,
+    /// It is given up.
+    Abandon {
+        /// Without keeping it.
+        delete: bool,
+    },
+}
+
+impl Rejoin {
+    /// Says what is at stake; with the decision, carries it out.
+    pub fn run(&self, config: &MemberConfig) -> Result<Exit> {
+        let seen = observe::own(config)?;
+        let at = seen.position.position().map_or("unknown".to_owned(), |p| p.to_string());
+        let wish = match &self.decision {
+            None if self.abandon_data => Wish::Abandon { delete: self.delete },
+            None => Wish::Tell,
+            Some(file) => match wanted(&config::load(file)?, &config.instance, &seen.member.id, &at) {
+                Ok(wish) => wish,
+                Err(why) => return Ok(refused(&why)),
+            },
+        };
+        let errand = self.decision.is_some();
+        if seen.wsrep.as_ref().is_some_and(|w| w.is_primary()) {
+            println!("{} is in the primary component; there is nothing to rejoin.", config.instance);
+            return Ok(Exit::Done);
+        }
+        let others = Client::ask_others(config);
+        let primaries = primaries(others.iter().filter_map(|v| v.seen()));
+        let stake = match may_abandon(&seen.position, &seen.memory, &primaries) {
+            Ok(stake) => stake,
+            // An errand runs everywhere; where nothing was asked for, this is no failure.
+            Err(why) if errand && wish == Wish::Tell => {
+                println!("{} is not joined: {why}.", config.instance);
+                return Ok(Exit::Done);
+            }
+            Err(why) => return Ok(refused(&why)),
+        };
+        println!("{} stands at {}.", config.instance, seen.position);
+        let Some(stake) = stake else {
+            println!("It has no data, and joins by itself.");
+            return Ok(Exit::Done);
+        };
+        println!("At stake: {stake}.");
+        if wish == Wish::Tell && joins(&seen, &primaries) {
+            println!("It joins by itself; nobody has to give anything up.");
+            return Ok(Exit::Done);
+        }
+        let room = room(config)?;
+        match wish {
+            Wish::Tell => {
+                tell_choices(config, errand, &at);
+                Ok(Exit::Done)
+            }
+            Wish::Abandon { delete } if !room && !delete => Ok(refused(if errand {
+                "there is no room to keep it aside; make room, or delete it: rejoin.delete: true"
+            } else {
+                "there is no room to keep it aside; make room, or delete it: galera-ctl rejoin --abandon-data --delete"
+            })),
+            Wish::Abandon { delete } => abandon(config, &seen, !delete),
+        }
+    }
+}
+
+fn joins(seen: &Observation, of: &Primaries) -> bool {
+    matches!(of, Primaries::One(primary) if may_join(&seen.position, &seen.memory, primary).is_ok())
+}
+
+/// What the decision of an errand means on this instance.
+fn wanted(decision: &Decision, name: &str, id: &str, at: &str) -> Result<Wish, String> {
+    let here = decision.instance.as_ref().is_some_and(|given| given == name || given == id);
+    match &decision.abandon_position {
+        Some(given) if here && given == at => Ok(Wish::Abandon { delete: decision.delete }),
+        Some(given) if here => Err(format!(
+            "rejoin.abandon_position gives {given} up, and {name} stands at {at}: look again, and decide again"
+        )),
+        Some(_) | None => Ok(Wish::Tell),
+    }
+}
+
+/// Whether there is room for the copy of the cluster's data beside what is kept; told too.
+fn room(config: &MemberConfig) -> Result<bool> {
+    let (size, free) =
+        (DataDir::at(&config.mariadb.data_dir).size()?, free_bytes(&config.paths.state_dir).unwrap_or_default());
+    println!("Its data takes {} MiB; {} MiB are free for the copy of the cluster's.", size >> 20, free >> 20);
+    // A copy of the cluster's data is about as large as this one.
+    Ok(free > size + size / 10)
+}
+
+fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
+    let me = &config.instance;
+    let others = || config.cluster.members.iter().filter(|m| m.name != *me).map(|m| m.name.as_str());
+    let accept: String = others().map(|name| format!(" --accept-missing {name}")).collect();
+    let stop: Vec<String> = others().map(|name| format!("bosh stop {name}")).collect();
+    let kept = |dir: &Path| dir.with_extension("abandoned-TIME").display().to_string();
+    println!("A person chooses; nothing is done by itself:");
+    println!("1. Give it up, and keep it aside. The member gets a copy of the cluster's data:");
+    if errand {
+        println!(
+            "     rejoin.instance: {me}\n     rejoin.abandon_position: {at}\n     (properties; then deploy, and run this errand again)"
+        );
+        println!("   or on that VM: galera-ctl rejoin --abandon-data");
+    } else {
+        println!("     galera-ctl rejoin --abandon-data");
+    }
+    println!("2. Salvage what only it has: first 1, then read the copy that was kept, and write what is missed:");
+    println!("     {} --no-defaults --skip-networking --wsrep-provider=none \\", config.mariadb.program.display());
+    println!("       --user={} --socket=/tmp/salvage.sock \\", config.mariadb.user);
+    println!("       --datadir={} &", kept(&config.mariadb.data_dir));
+    println!("     mariadb-dump --socket=/tmp/salvage.sock --all-databases > salvage.sql");
+    println!("3. Go on from this member, and give up what the others committed since; it is kept on them:");
+    println!("     {}", stop.join("; "));
+    println!("     /var/vcap/jobs/bootstrap/bin/run --node {me}{accept}");
+    println!("     then start the others, and 1 on each of them");
+}
+
+fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit> {
+    match ask(&config.paths.run_dir, &Request::Abandon { expect: seen.position.at_most(), keep })? {
+        Reply::Done { text } => {
+            println!("Given up: {text}. The member joins now; galera-start.log tells how.");
+            Ok(Exit::Done)
+        }
+        Reply::Refused { why } => Ok(refused(&why)),
+        other => bail!("galera-start answered {other:?}"),
+    }
+}
+
+fn refused(why: &str) -> Exit {
+    println!("Refused: {why}. Nothing was changed.");
+    Exit::Refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q11_an_errands_decision_is_for_one_instance_and_what_it_has_now() {
+        let decision = |instance: Option<&str>, position: Option<&str>| Decision {
+            instance: instance.map(str::to_owned),
+            abandon_position: position.map(str::to_owned),
+            delete: false,
+        };
+        let abandoned = Some(Wish::Abandon { delete: false });
+        for (given, expected, why) in [
+            (decision(None, None), Some(Wish::Tell), "nothing was decided"),
+            (decision(Some("mysql/2"), None), Some(Wish::Tell), "named, and not decided"),
+            (decision(Some("mysql/1"), Some("u:9")), Some(Wish::Tell), "another one is named"),
+            (decision(Some("mysql/2"), Some("u:9")), abandoned, "this one, and what it has"),
+            (decision(Some("id-2"), Some("u:8")), None, "it has something else by now: never again without a look"),
+        ] {
+            assert_eq!(wanted(&given, "mysql/2", "id-2", "u:9").ok(), expected, "{why}");
+        }
+        assert!(decision(None, Some("u:9")).fault().is_some());
+    }
+}

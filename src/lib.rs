@@ -11,9 +11,10 @@
 //! - [`proxy`]: HAProxy in front of the members, and which of them is the writer.
 //! - [`smoke`]: the errand that tries the cluster as a client would.
 //! - [`ctl`]: what `galera-ctl` does for a person: look, tell, carry out a decision.
-//! - [`config`], [`small_config`], [`log`], [`cli`]: what the executables in `bin/` share.
+//! - [`config`], [`small_config`], [`arbitrator_config`], [`log`], [`cli`]: what the executables in `bin/` share.
 
 pub mod agent;
+pub mod arbitrator_config;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -137,7 +137,11 @@ impl SmallCluster {
             address: m.address.clone(),
             bootstrap: false,
         };
-        Cluster { name: self.name.clone(), members: self.members.iter().zip(0..).map(whole).collect() }
+        Cluster {
+            name: self.name.clone(),
+            members: self.members.iter().zip(0..).map(whole).collect(),
+            arbitrators: Vec::new(),
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 
 use super::api::{self, Accepted, Problem};
 use super::tls;
-use crate::cluster::member::Member;
+use crate::cluster::arbitration::{ArbitratorSeen, ArbitratorWord};
+use crate::cluster::member::{Arbitrator, Member};
 use crate::cluster::observation::{MemberView, Observation, PortAnswer, Sight, identified};
 use crate::config::{Agents, AgentsTls, MemberConfig};
 use crate::host::ports::knock_async;
@@ -136,6 +137,21 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// What these arbitrators say of themselves, all asked at once.
+    pub fn ask_arbitrators(&self, arbitrators: &[Arbitrator]) -> Vec<ArbitratorWord> {
+        run(join_all(arbitrators.iter().map(|arbitrator| self.word(arbitrator)))).unwrap_or_default()
+    }
+
+    async fn word(&self, of: &Arbitrator) -> ArbitratorWord {
+        let asked = self.get::<ArbitratorSeen>(&of.asked_as_member(), api::ARBITRATOR, self.limit).await;
+        let (seen, why_unseen) = match asked {
+            Ok(seen) if seen.id == of.id => (Some(seen), None),
+            Ok(other) => (None, Some(format!("instance {} answered at {}", other.id, of.address))),
+            Err(e) => (None, Some(format!("{}:{}: {}", of.address, self.agents.port, e.root_cause()))),
+        };
+        ArbitratorWord { name: of.name.clone(), seen, why_unseen }
     }
 
     /// Tells an agent something. A refusal is an error with the agent's sentence.

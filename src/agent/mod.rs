@@ -2,6 +2,7 @@
 //! `galera-start` over its socket. It never touches data by its own will.
 
 pub mod api;
+pub mod arbitrator;
 pub mod client;
 mod compatible;
 mod relay;

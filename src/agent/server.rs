@@ -93,7 +93,8 @@ pub fn serve(config: &AgentConfig, member: MemberConfig) -> Result<()> {
     })
 }
 
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, routes: Router) -> Result<()> {
+/// Takes connections until the process ends.
+pub(super) async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, routes: Router) -> Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await.context("wait for a place")?;
@@ -175,14 +176,27 @@ async fn bounded(request: Request, next: Next) -> Response {
 }
 
 async fn authorized(State(agent): State<Arc<Agent>>, request: Request, next: Next) -> Response {
-    if agent.knows(request.headers()) {
-        return next.run(request).await;
-    }
+    if knows(&agent.credentials, request.headers()) { next.run(request).await } else { unauthorized() }
+}
+
+/// The answer to whoever shows no password, or a wrong one.
+pub(super) fn unauthorized() -> Response {
     let mut response = problem(StatusCode::UNAUTHORIZED, "user name and password are needed");
     response
         .headers_mut()
         .insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Basic realm=\"galera-agent\""));
     response
+}
+
+/// Basic auth, compared in constant time.
+pub(super) fn knows(credentials: &str, headers: &HeaderMap) -> bool {
+    let given = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
+    given.is_some_and(|given| given.ct_eq(credentials.as_bytes()).into())
 }
 
 /// An error as every route tells it.
@@ -214,17 +228,6 @@ impl Agent {
         })?;
         let credentials = format!("{}:{}", config.username, config.password.reveal());
         Ok(Arc::new(Agent { member, credentials, fitness, nudge, snapshot }))
-    }
-
-    /// Basic auth, compared in constant time.
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let given = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-            .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
-        given.is_some_and(|given| given.ct_eq(self.credentials.as_bytes()).into())
     }
 
     /// The last observation, if it still says something.

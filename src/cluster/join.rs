@@ -199,6 +199,7 @@ mod tests {
         Primary {
             members: vec!["mysql/1".into()],
             synced: vec!["mysql/1".into()],
+            arbitrators: 0,
             size: 1,
             history: Some(H),
             seqno,

@@ -31,6 +31,29 @@ pub struct Cluster {
     pub name: String,
     /// Every expected member.
     pub members: Vec<Member>,
+    /// Every expected arbitrator: it votes, and has no data.
+    #[serde(default)]
+    pub arbitrators: Vec<Arbitrator>,
+}
+
+/// An expected arbitrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arbitrator {
+    /// `arbitrator/0`.
+    pub name: String,
+    /// BOSH's instance id.
+    pub id: String,
+    /// IP address or DNS name.
+    pub address: String,
+}
+
+impl Arbitrator {
+    /// To be asked as members are: by an address.
+    pub fn asked_as_member(&self) -> Member {
+        let (name, id, address) = (self.name.clone(), self.id.clone(), self.address.clone());
+        Member { name, id, index: 0, az: None, address, bootstrap: false }
+    }
 }
 
 impl Cluster {

@@ -12,9 +12,11 @@
 //! | may this member leave? | [`leave`] |
 //! | has it come up, so that a deployment may go on? | [`started`] |
 //! | is it fit for clients? | [`health`] |
+//! | may the arbitrator vote? | [`arbitration`] |
 //! | what does it all mean, in words for a person? | [`diagnosis`] |
 //! | what does the errand do? | [`recovery`] |
 
+pub mod arbitration;
 pub mod bootstrap;
 pub mod diagnosis;
 pub mod health;

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::arbitration::ArbitratorWord;
 use super::hold::{Hold, Outcome};
 use super::member::Member;
 use super::memory::Memory;
@@ -49,6 +50,9 @@ pub struct Observation {
     pub host: Host,
     /// Whom this VM can reach.
     pub peers: Vec<PeerPorts>,
+    /// What the expected arbitrators say of themselves.
+    #[serde(default)]
+    pub arbitrators: Vec<ArbitratorWord>,
     /// What this member remembers outside the data directory.
     pub memory: Memory,
     /// Where the member stands, concluded from the above by [`super::standing::standing`].

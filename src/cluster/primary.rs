@@ -14,8 +14,10 @@ pub struct Primary {
     pub members: Vec<String>,
     /// Those of them that are Synced and let statements through.
     pub synced: Vec<String>,
-    /// How many members Galera counts in it.
+    /// How many members with data Galera counts in it.
     pub size: u32,
+    /// How many arbitrators vote in it besides.
+    pub arbitrators: u32,
     /// Its history; none if the members do not agree on one, or it is nil.
     pub history: Option<Uuid>,
     /// The highest position that any of its members reports.
@@ -36,7 +38,10 @@ impl Primary {
     /// runs, or is not seen, may be part of it.
     pub fn about_to_fall(&self, views: &[MemberView]) -> Option<String> {
         let alive = views.iter().filter(|v| v.seen().is_none_or(|o| o.process.is_some())).count();
-        usize::try_from(self.size).is_ok_and(|size| 2 * alive <= size).then(|| {
+        let (size, arbitrators) = (self.size as usize, self.arbitrators as usize);
+        // An arbitrator votes as long as Galera counts it; one that died with the members is the rarer case, and
+        // then the component falls all the same, and the join into it with it.
+        (2 * (alive + arbitrators) <= size + arbitrators).then(|| {
             let members = self.members.join(", ");
             format!(
                 "{members} still counts {} members, and most of them are down: its quorum is lost once Galera notices",
@@ -106,7 +111,8 @@ fn primary(mut members: Vec<&Observation>) -> Primary {
     Primary {
         unsettled: !members.iter().any(remembers) && members.iter().any(|o| o.supervisor.present().is_some()),
         synced: members.iter().filter(|o| o.wsrep.as_ref().is_some_and(|w| w.is_synced())).map(name).collect(),
-        size: wsreps().map(|w| w.cluster_size).max().unwrap_or_default(),
+        size: wsreps().map(|w| w.members_with_data()).max().unwrap_or_default(),
+        arbitrators: wsreps().map(|w| w.arbitrators()).max().unwrap_or_default(),
         history: histories.first().filter(|_| histories.len() == 1).copied(),
         seqno: wsreps().filter_map(|w| w.last_committed).max().unwrap_or_default(),
         lineage: members.iter().fold(Lineage::default(), |longest, o| longest.longer(&o.memory.lineage).clone()),

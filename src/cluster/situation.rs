@@ -20,7 +20,7 @@ pub const ORDER: Uuid = Uuid::from_u128(7);
 
 /// A cluster of so many members.
 pub fn cluster(members: u32) -> Cluster {
-    Cluster { name: "galera".into(), members: (0..members).map(member).collect() }
+    Cluster { name: "galera".into(), members: (0..members).map(member).collect(), arbitrators: Vec::new() }
 }
 
 /// `mysql/N`; `mysql/0` is the designated first.
@@ -83,6 +83,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
         },
         host: Host::default(),
         peers: Vec::new(),
+        arbitrators: Vec::new(),
         memory: Memory::default(),
         position,
     }

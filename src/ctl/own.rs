@@ -40,6 +40,7 @@ fn recovered(config: &MemberConfig, seen: &Observation) -> Result<Standing> {
             let aside = tempfile::tempdir().context("make a directory for the log of --wsrep-recover")?;
             let mut config = config.clone();
             config.paths.state_dir = aside.path().to_owned();
+            config.mariadb.error_log = aside.path().join("mariadb.err.log");
             let found = mariadbd::recover(&config, &AtomicBool::new(false))?;
             Ok(after_recovery(disk, &found, memory))
         }

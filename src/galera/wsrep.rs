@@ -166,6 +166,19 @@ impl Wsrep {
         })
     }
 
+    /// How many members of the component have no data: garbd has no address for clients, so Galera lists an
+    /// empty one for it.
+    pub fn arbitrators(&self) -> u32 {
+        let known = self.incoming_addresses.split(',').any(|a| !a.trim().is_empty());
+        let empty = self.incoming_addresses.split(',').filter(|a| a.trim().is_empty()).count();
+        if known { u32::try_from(empty).unwrap_or_default() } else { 0 }
+    }
+
+    /// How many members of the component have data.
+    pub fn members_with_data(&self) -> u32 {
+        self.cluster_size.saturating_sub(self.arbitrators())
+    }
+
     /// `wsrep_local_state` as Galera numbers it.
     pub fn local_state_number(&self) -> u8 {
         match self.local_state {

@@ -1,9 +1,11 @@
 //! HANDS: the only code that touches the VM. It fetches and does; what to do is decided in
 //! [`crate::cluster`].
 
+pub mod arbitrator;
 pub mod datadir;
 pub mod detach;
 pub mod files;
+pub mod garbd;
 pub mod journal;
 pub mod mariadbd;
 pub mod observe;

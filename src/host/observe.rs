@@ -15,6 +15,8 @@ use super::processes::find_mariadbd;
 use super::socket::{Reply, Request, ask};
 use super::sql;
 use super::store::Store;
+use crate::agent::client::Client;
+use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{
     Deaths, Host, Identity, Observation, PeerPorts, Ports, Process, Sql, SupervisorSight,
@@ -72,6 +74,7 @@ pub fn at_hand(
         disk,
         host: Host::default(),
         peers: Vec::new(),
+        arbitrators: Vec::new(),
         memory,
         position,
     }
@@ -117,6 +120,7 @@ impl Observer {
     pub fn look(&self) -> Observation {
         std::thread::scope(|scope| {
             let peers = scope.spawn(|| self.knock_on_peers());
+            let arbitrators = scope.spawn(|| self.ask_arbitrators());
             let answers = scope.spawn(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user));
             let supervisor = supervisor(&self.config);
             let sql = answers.join().unwrap_or((Sql::Failed { why: "the probe ended unexpectedly".into() }, None));
@@ -126,6 +130,7 @@ impl Observer {
             seen.log = self.log();
             seen.deaths = Journal::in_dir(&self.config.paths.state_dir).deaths();
             seen.peers = peers.join().unwrap_or_default();
+            seen.arbitrators = arbitrators.join().unwrap_or_default();
             seen
         })
     }
@@ -149,6 +154,14 @@ impl Observer {
             *known = (length, evidence(&error_log_since(&self.config, length.saturating_sub(MOST))));
         }
         known.1.clone()
+    }
+
+    fn ask_arbitrators(&self) -> Vec<ArbitratorWord> {
+        let expected = &self.config.cluster.arbitrators;
+        if expected.is_empty() {
+            return Vec::new();
+        }
+        Client::new(&self.config.agents, KNOCK_LIMIT, self.config.mariadb.galera_port).ask_arbitrators(expected)
     }
 
     fn knock_on_peers(&self) -> Vec<PeerPorts> {

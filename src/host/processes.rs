@@ -95,6 +95,18 @@ pub fn find_mariadbd(defaults_file: &Path) -> Option<(Handle, Process)> {
     found.into_iter().next()
 }
 
+/// The `garbd` that runs with this working directory, and the name of its group.
+pub fn find_garbd(workdir: &Path) -> Option<(Handle, String)> {
+    let wanted = format!("--workdir={}", workdir.display());
+    pids().find_map(|pid| {
+        let arguments = arguments_of(pid)?;
+        let garbd = Path::new(arguments.first()?).file_name().is_some_and(|n| n == "garbd");
+        (garbd && arguments.contains(&wanted)).then_some(())?;
+        let group = arguments.iter().find_map(|a| a.strip_prefix("--group="))?;
+        Some((Handle::of(pid)?, group.to_owned()))
+    })
+}
+
 /// Ends the state transfer scripts that a `mariadbd` left behind when it died: they live on, hold the port,
 /// and keep the other side's transfer waiting. Only while no `mariadbd` runs on this data directory.
 /// Returns how many there were.

@@ -1,5 +1,7 @@
 //! What the rules look at, and the gates that stand before all of them.
 
+use std::collections::BTreeSet;
+
 use super::NoProof;
 use crate::cluster::lineage::{Lineage, Tail};
 use crate::cluster::member::{Cluster, Member};
@@ -68,6 +70,7 @@ impl<'a> Evidence<'a> {
     /// looked at can be held.
     pub(super) fn gates(&self) -> Result<(), NoProof> {
         nobody_primary(self.seen.iter().copied())?;
+        self.no_arbitrator_votes()?;
         none_of(self.named(|o| self.expects_others(o)), NoProof::MembershipDiffers)?;
         none_of(self.named(|o| o.supervisor.present().is_none()), NoProof::NoSupervisor)?;
         let silent = |o: &Observation| {
@@ -94,6 +97,17 @@ impl<'a> Evidence<'a> {
             })
             .collect();
         if damaged.is_empty() { Ok(()) } else { Err(NoProof::PositionUnknown(damaged)) }
+    }
+
+    /// An arbitrator in a primary component proves that there is one, with a member that is not seen. Where all
+    /// members are seen, and none is primary, it only has not noticed yet: it never stands in their way.
+    fn no_arbitrator_votes(&self) -> Result<(), NoProof> {
+        let voting = self.seen.iter().flat_map(|o| &o.arbitrators).filter(|word| word.votes());
+        let names: BTreeSet<String> = voting.map(|word| word.name.clone()).collect();
+        if names.is_empty() || self.unseen().is_empty() {
+            return Ok(());
+        }
+        Err(NoProof::PrimaryExists(names.into_iter().collect()))
     }
 
     pub(super) fn expects_others(&self, of: &Observation) -> bool {

@@ -161,6 +161,8 @@ pub enum WarningCode {
     SeveralDisksFull,
     /// A disk is nearly full.
     DiskNearlyFull,
+    /// An arbitrator that should vote does not.
+    ArbitratorAbsent,
     /// Members do not reach each other.
     LinksCut,
     /// Members are not reached from here, and others passed their word on: our network.

@@ -219,7 +219,7 @@ pub(super) fn age(of: &Observation) -> Option<u64> {
 /// How many members the component has that this member is in without quorum; none if nothing tells.
 pub(super) fn group_size(of: &Observation) -> Option<u32> {
     match (&of.wsrep, last_component(&of.log)) {
-        (Some(wsrep), _) if wsrep.cluster_status == ClusterStatus::NonPrimary => Some(wsrep.cluster_size),
+        (Some(wsrep), _) if wsrep.cluster_status == ClusterStatus::NonPrimary => Some(wsrep.members_with_data()),
         (None, Some((false, members))) => members,
         _ => None,
     }

@@ -6,6 +6,7 @@ use super::cluster_rules::differing;
 use super::codes::{ClusterCode, WarningCode};
 use super::facts::{Look, disk_fault};
 use super::{MemberCode, Warning};
+use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::observation::{File, MemberView, Observation};
 use crate::galera::position::OneHistory;
 
@@ -26,17 +27,21 @@ fn structure(look: &Look, warn: &mut Warn) {
     let members = look.expected();
     if members == 1 {
         warn(WarningCode::SingleNode, "there is one member: no failure is survived".into());
-    } else if members.is_multiple_of(2) {
+    } else if members.is_multiple_of(2) && look.cluster.arbitrators.is_empty() {
         warn(
             WarningCode::EvenSizedCluster,
             format!("{members} members survive no more failures than {}, and half of them is no quorum", members - 1),
         );
     }
-    if look.primary().is_some_and(|p| p.size == 2) {
+    if look.primary().is_some_and(|p| p.size + p.arbitrators == 2) {
         warn(
             WarningCode::OneMoreLossLosesQuorum,
             "two members are primary: if one is lost without a clean stop, the other loses its quorum".into(),
         );
+    }
+    let absent = look.cluster.arbitrators.iter().filter_map(|a| absent(look, &a.name)).collect::<Vec<_>>();
+    if !absent.is_empty() {
+        warn(WarningCode::ArbitratorAbsent, absent.join("; "));
     }
     let zones: BTreeSet<Option<&str>> = look.cluster.members.iter().map(|m| m.az.as_deref()).collect();
     if let (true, 1, Some(Some(zone))) = (members > 1, zones.len(), zones.first()) {
@@ -73,6 +78,17 @@ fn vms(look: &Look, warn: &mut Warn) {
             warn(WarningCode::MixedVersions, format!("versions of {of}: {}", versions.join(", ")));
         }
     }
+}
+
+/// Why an expected arbitrator does not vote. Any member that sees it vote is enough.
+fn absent(look: &Look, name: &str) -> Option<String> {
+    let words = || look.seen.iter().flat_map(|o| o.arbitrators.iter().filter(|w| w.name == name));
+    if words().any(ArbitratorWord::votes) {
+        return None;
+    }
+    let said = words().find_map(|w| Some(format!("{name} does not vote: {}", w.seen.as_ref()?.detail)));
+    let unseen = || words().find_map(|w| Some(format!("{name} is not seen: {}", w.why_unseen.as_ref()?)));
+    said.or_else(unseen)
 }
 
 /// Below this many bytes a disk is nearly full.

@@ -7,7 +7,7 @@ RSpec.describe 'The release', type: :rendering do
   pem = { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }
   everything = { 'mariadb' => { 'tls' => { 'replication' => pem, 'server' => pem } },
                  'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {},
-                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {} }
+                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {} }
 
   define_method(:jobs) { jobs }
   define_method(:files_of) { |name| rendered(name, properties: everything.fetch(name)) }
@@ -68,7 +68,8 @@ RSpec.describe 'The release', type: :rendering do
   end
 
   describe 'monit' do
-    { 'mariadb' => 'galera-start', 'galera-agent' => 'galera-agent', 'proxy' => 'galera-proxy' }.each do |job, program|
+    { 'mariadb' => 'galera-start', 'galera-agent' => 'galera-agent', 'proxy' => 'galera-proxy',
+      'arbitrator' => 'galera-arbitrator' }.each do |job, program|
       it "watches the pid file of #{program} in group vcap" do
         monit = render(job, 'monit')
         expect(monit).to include("check process #{job}\n", "with pidfile /var/vcap/sys/run/#{job}/#{program}.pid", 'group vcap')

@@ -42,10 +42,14 @@ module Rendering
 
   def spec_of(index) = { 'name' => 'mysql', 'index' => index, 'id' => "id-#{index}", 'address' => "10.0.0.#{index + 4}", 'bootstrap' => index.zero?, 'persistent_disk' => 1024 }
 
+  # `spec_of` is one of the arbitrators too, where a job needs that.
+  def arbitrator_link = { 'instances' => members.map { |m| m.merge('name' => 'arbitrator') }, 'properties' => {} }
+
   # An instance of the link's own, as a proxy is on a VM of its own.
   def spec_among(link, index) = link['instances'].fetch(index).slice('name', 'index', 'id', 'address', 'bootstrap')
 
   def render(name, file, properties: {}, links: self.links, index: 1, spec: nil)
+    links = links.merge('arbitrator' => arbitrator_link) if name == 'arbitrator' && links.any? && !links.key?('arbitrator')
     used = links.slice(*job(name).consumes)
     spec ||= name == 'proxy' && used['proxy'] ? spec_among(used['proxy'], index) : spec_of(index)
     job(name).render(file, properties: properties, links: used, spec: spec)

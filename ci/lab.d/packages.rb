@@ -4,8 +4,8 @@ require 'fileutils'
 require_relative '../release.d/compile'
 
 module LabParts
-  # What lies in /var/vcap/packages besides our executables: links onto what Debian has installed, or, with
-  # LAB_COMPILED, this release's packages as `ci/compile` made them.
+  # What lies in /var/vcap/packages besides our executables: links onto what Debian has installed, or, where
+  # LAB_COMPILED names them ("1" means all), this release's packages as `ci/compile` made them.
   class Packages
     MARIADB = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults
                  resolveip mariadb-dump].freeze
@@ -14,8 +14,10 @@ module LabParts
     def initialize(dir) = @dir = dir
 
     def install
-      return compiled if ENV['LAB_COMPILED']
-      tree('mariadb', mariadb)
+      compiled = ENV['LAB_COMPILED'] == '1' ? COMPILED : ENV.fetch('LAB_COMPILED', '').split(',')
+      compiled.each { |name| link(compiled_package(name), File.join(@dir, name)) }
+      tree('mariadb', mariadb) unless compiled.include?('mariadb')
+      return if compiled.include?('galera-4')
       tree('galera-4', 'lib/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so', 'bin/garbd' => '/usr/bin/garbd')
       tree('haproxy', 'bin/haproxy' => '/usr/sbin/haproxy')
     end
@@ -24,14 +26,12 @@ module LabParts
 
     private
 
-    def compiled
-      COMPILED.each do |name|
-        compile = Release::Compile.new(Release::Package.new(name))
-        raise Failed, "LAB_COMPILED: package #{name} is not compiled: run `ci/compile #{name}`" unless compile.compiled?
-        link(compile.directory, File.join(@dir, name))
-      end
+    def compiled_package(name)
+      compile = Release::Compile.new(Release::Package.new(name))
+      raise Failed, "LAB_COMPILED: package #{name} is not compiled: run `ci/compile #{name}`" unless compile.compiled?
+      compile.directory
     rescue Release::Failed => e
-      raise Failed, e.message
+      raise Failed, "LAB_COMPILED: #{e.message}"
     end
 
     def mariadb

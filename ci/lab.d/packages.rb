@@ -16,15 +16,18 @@ module LabParts
     def install
       compiled = ENV['LAB_COMPILED'] == '1' ? COMPILED : ENV.fetch('LAB_COMPILED', '').split(',')
       compiled.each { |name| link(compiled_package(name), File.join(@dir, name)) }
-      tree('mariadb', mariadb) unless compiled.include?('mariadb')
-      return if compiled.include?('galera-4')
-      tree('galera-4', 'lib/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so', 'bin/garbd' => '/usr/bin/garbd')
-      tree('haproxy', 'bin/haproxy' => '/usr/sbin/haproxy')
+      debian.except(*compiled).each { |name, links| tree(name, links) }
     end
 
     def names = Dir.children(@dir)
 
     private
+
+    # socat and rsync are found by PATH.
+    def debian
+      { 'mariadb' => mariadb, 'galera-4' => { 'lib/libgalera_smm.so' => '/usr/lib/galera/libgalera_smm.so', 'bin/garbd' => '/usr/bin/garbd' },
+        'haproxy' => { 'bin/haproxy' => '/usr/sbin/haproxy' } }
+    end
 
     def compiled_package(name)
       compile = Release::Compile.new(Release::Package.new(name))

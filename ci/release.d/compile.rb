@@ -36,6 +36,7 @@ module Release
     def call
       raise Failed, 'compiling needs root, for namespaces of its own' unless Process.uid.zero?
       return directory if compiled?
+      raise Failed, "package #{package.name} is vendored: what it is made from is in another release" if package.vendored?
       compiled = dependencies.to_h { |d| [d.package.name, d.call] }
       FileUtils.mkdir_p(File.dirname(directory))
       File.open(File.join(File.dirname(directory), '.lock'), File::RDWR | File::CREAT) do |lock|

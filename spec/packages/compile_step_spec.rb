@@ -93,4 +93,11 @@ RSpec.describe 'ci/compile' do
     FileUtils.rm(File.join(root, 'src/look/file'))
     expect { step('look').call }.to raise_error(Release::Failed, %r{package look: nothing matches look/file})
   end
+
+  it 'says that it cannot compile what `bosh vendor-package` has put in a package\'s place' do
+    package('look', ': nothing', dependencies: ['tool'])
+    FileUtils.rm_rf(File.join(root, 'packages/tool'))
+    write('packages/tool/spec.lock', { 'name' => 'tool', 'fingerprint' => 'abc' }.to_yaml)
+    expect { step('look').call }.to raise_error(Release::Failed, /package tool is vendored/)
+  end
 end

@@ -57,7 +57,7 @@ module Release
 
     private
 
-    # With several digests the CLI names the algorithm of any that is not SHA-1.
+    # A link is packed as a link: what counts is where it points.
     def digest(file)
       "sha256:#{File.symlink?(file) ? Digest::SHA256.hexdigest(File.readlink(file)) : Digest::SHA256.file(file).hexdigest}"
     end

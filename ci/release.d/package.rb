@@ -22,7 +22,7 @@ module Release
 
     def directory(*parts) = File.join(root, 'packages', name, *parts)
 
-    # `bosh vendor-package` leaves a lock in place of spec and packaging: the package comes compiled from elsewhere.
+    # `bosh vendor-package` leaves a lock in place of spec and packaging: the package comes from another release.
     def vendored? = File.exist?(directory('spec.lock'))
     def spec = @spec ||= vendored? ? {} : YAML.load_file(directory('spec'))
     def packaging = File.read(directory('packaging'))

@@ -72,8 +72,9 @@ module LabParts
     def initialize(file, definitions)
       @file = file
       @values = File.exist?(file) ? YAML.safe_load(File.read(file)) : {}
-      definitions.each { |d| @values[d['name']] ||= make(d) }
-      File.write(file, YAML.dump(@values), perm: 0o600)
+      made = definitions.reject { |d| @values[d['name']] }.each { |d| @values[d['name']] = make(d) }
+      # Written only then: several directors may be at work on one lab.
+      File.write(file, YAML.dump(@values), perm: 0o600) if made.any?
     end
 
     def fill(node)

@@ -58,7 +58,7 @@ RSpec.describe 'the proxy', type: :cluster do
   end
 
   it 'has a page of statistics for whoever has the password' do
-    user = lab.exec('proxy/0', 'sh', '-c', %q(sed -n "s/ *stats auth '\(.*\)'/\1/p" /var/vcap/jobs/proxy/config/haproxy.cfg)).out.chomp
+    user = lab.exec('proxy/0', 'sh', '-c', %q{sed -n "s/ *stats auth '\(.*\)'/\1/p" /var/vcap/jobs/proxy/config/haproxy.cfg}).out.chomp
     page = ->(*options) { lab.exec('proxy/0', 'curl', '--silent', *options, "http://#{lab.address('proxy/0')}:8080/").out }
     expect(page.('-u', user)).to include('mysql-0', 'Statistics Report')
     expect(page.()).not_to include('mysql-0')
@@ -95,8 +95,9 @@ RSpec.describe 'the proxy', type: :cluster do
     expect(writer).not_to eq('mysql/0')
     during('proxy/0 restarted') { lab.restart('proxy/0') }
     expect_to_stay_at(writer)
-    during('both proxies restarted at once') do
-      %w[proxy/0 proxy/1].map { |p| Thread.new { lab.restart(p, skip_drain: true) } }.each(&:join)
+    during('both proxies ended at once, and started by monit') do
+      %w[proxy/0 proxy/1].map { |p| Thread.new { lab.exec(p, 'pkill', '-TERM', '-x', 'galera-proxy') } }.each(&:join)
+      wait('both to be back') { %w[proxy/0 proxy/1].all? { |p| proxy_log(p).lines.grep(/proxy.starting/).last.include?("writer=#{writer}") && health(p) == 'serves 200' } }
     end
     expect_to_stay_at(writer)
   end

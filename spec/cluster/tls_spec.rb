@@ -4,7 +4,8 @@ require_relative 'support'
 
 # With TLS everywhere and the default state transfer, mariabackup.
 RSpec.describe 'a cluster with TLS', type: :cluster do
-  ClusterSpec.with_lab(self, 'tls', ops: ClusterSpec::SMALL + ClusterSpec::TLS, properties: { 'mariadb.tls.required' => true })
+  proxies = %w[colocated-proxy smoke-tests].map { |o| File.join(RELEASE_DIR, "templates/ops/#{o}.yml") }
+  ClusterSpec.with_lab(self, 'tls', ops: ClusterSpec::SMALL + proxies + ClusterSpec::TLS, properties: { 'mariadb.tls.required' => true })
 
   def agent_tls(name) = "/var/vcap/jobs/galera-agent/config/tls/#{name}"
 
@@ -32,8 +33,17 @@ RSpec.describe 'a cluster with TLS', type: :cluster do
     expect(plain.out).not_to include('synced')
   end
 
+  it 'is served by proxies on the members\' VMs, which show the agents a certificate; clients have TLS through them' do
+    results = lab.run_errand('smoke-tests')
+    expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
+    expect(results['mysql/2'].out).to include("mysql/1 (#{lab.address(1)}:3316): written and read back on mysql/0", 'written through 3 of 3')
+    plain = lab.exec(1, 'mariadb', '--no-defaults', '-h', lab.address(0), '-P', '3316', '-u', 'smoke-tests', '-px', '--skip-ssl', '-e', 'SELECT 1')
+    expect(plain.err).to include('ERROR 1045')
+  end
+
   it 'keeps private keys in files of mode 0600' do
-    modes = lab.exec(0, 'sh', '-c', 'stat -L -c "%a" /var/vcap/jobs/galera-agent/config/tls/*.key /var/vcap/jobs/mariadb/config/tls/*.key').out
+    files = %w[galera-agent mariadb].map { |job| "/var/vcap/jobs/#{job}/config/tls/*.key" } + ['/var/vcap/jobs/proxy/config/tls/client.pem']
+    modes = lab.exec(0, 'sh', '-c', "stat -L -c '%a' #{files.join(' ')}").out
     expect(modes.split.uniq).to eq(['600'])
   end
 

@@ -38,7 +38,7 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
       'wait_timeout' => [600, 'wait_timeout' => '600'],
       'local_infile' => [false, 'local_infile' => 'OFF'],
       'event_scheduler' => [true, 'event_scheduler' => 'ON'],
-      'audit_log.enabled' => [true, 'server_audit_logging' => 'ON', 'server_audit_events' => 'CONNECT,QUERY_DDL,QUERY_DCL', 'server_audit_excl_users' => 'vcap',
+      'audit_log.enabled' => [true, 'server_audit_logging' => 'ON', 'server_audit_events' => 'QUERY_DDL,QUERY_DCL', 'server_audit_excl_users' => 'vcap',
                               'server_audit_file_rotate_size' => '100000000', 'server_audit_file_rotations' => '30'],
       'slow_query_log.enabled' => [false, 'slow_query_log' => 'OFF'],
       'slow_query_log.seconds' => [0.5, 'long_query_time' => '0.5'],

@@ -8,9 +8,15 @@ use super::config::{Address, SmokeConfig};
 use crate::agent::tls::use_ring;
 use crate::host::sql::identifier;
 
+/// `ER_LOCK_DEADLOCK`.
+const ER_LOCK_DEADLOCK: u16 = 1213;
+/// How often a statement is tried that Galera aborts.
+const TRIES: u32 = 10;
+
 /// A connection, and what it writes.
 pub struct Session {
     connection: Conn,
+    database: String,
     table: String,
     token: String,
     /// The member that serves it, by its own name.
@@ -41,6 +47,7 @@ impl Session {
         let served_by: Option<String> = connection.query_first("SELECT @@wsrep_node_name").context("ask its name")?;
         Ok(Session {
             connection,
+            database: config.database.clone(),
             table: format!("{}.{}", identifier(&config.database), identifier(&format!("smoke_{token}"))),
             token: token.to_owned(),
             served_by: served_by.unwrap_or_default(),
@@ -54,23 +61,29 @@ impl Session {
 
     /// Makes the database if need be, and a table that no other run has.
     pub fn make_table(&mut self) -> Result<()> {
-        let database = self.table.split('.').next().unwrap_or_default().to_owned();
-        self.connection
-            .query_drop(format!("CREATE DATABASE IF NOT EXISTS {database}"))
-            .context("create its database")?;
-        self.connection
-            .query_drop(format!("CREATE TABLE {} (token CHAR(36) PRIMARY KEY) ENGINE=InnoDB", self.table))
-            .context("create a table")
+        let there: Option<u8> = self
+            .connection
+            .exec_first("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?", (&self.database,))
+            .context("look for its database")?;
+        // DDL stops the whole cluster for a moment, so only where it is needed.
+        if there.is_none() {
+            let statement = format!("CREATE DATABASE IF NOT EXISTS {}", identifier(&self.database));
+            self.again_if_aborted(|c| c.query_drop(&statement)).context("create its database")?;
+        }
+        let statement = format!("CREATE TABLE {} (token CHAR(36) PRIMARY KEY) ENGINE=InnoDB", self.table);
+        self.again_if_aborted(|c| c.query_drop(&statement)).context("create a table")
     }
 
     /// Writes the token.
     pub fn write(&mut self) -> Result<()> {
-        self.connection.exec_drop(format!("INSERT INTO {} VALUES (?)", self.table), (&self.token,)).context("insert")
+        let (statement, token) = (format!("INSERT INTO {} VALUES (?)", self.table), self.token.clone());
+        self.again_if_aborted(|c| c.exec_drop(&statement, (&token,))).context("insert")
     }
 
     /// Reads it.
     pub fn read_back(&mut self) -> Result<Option<String>> {
-        self.connection.query_first(format!("SELECT token FROM {}", self.table)).context("read back")
+        let statement = format!("SELECT token FROM {}", self.table);
+        self.again_if_aborted(|c| c.query_first(&statement)).context("read back")
     }
 
     /// Later reads see everything that was committed anywhere before them.
@@ -80,6 +93,19 @@ impl Session {
 
     /// Leaves nothing behind.
     pub fn drop_table(&mut self) -> Result<()> {
-        self.connection.query_drop(format!("DROP TABLE {}", self.table)).context("drop its table")
+        let statement = format!("DROP TABLE {}", self.table);
+        self.again_if_aborted(|c| c.query_drop(&statement)).context("drop its table")
+    }
+
+    /// Galera aborts a statement that meets another member's DDL in the same database, and says "deadlock, try
+    /// restarting transaction". Every client has to; this one meets its own kind, where several instances run it.
+    fn again_if_aborted<T>(&mut self, mut step: impl FnMut(&mut Conn) -> mysql::Result<T>) -> mysql::Result<T> {
+        for _ in 1..TRIES {
+            match step(&mut self.connection) {
+                Err(mysql::Error::MySqlError(e)) if e.code == ER_LOCK_DEADLOCK => {}
+                other => return other,
+            }
+        }
+        step(&mut self.connection)
     }
 }

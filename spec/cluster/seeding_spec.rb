@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+require_relative 'support'
+
+# Users whom the manifest names, changes, and removes; and the log of what they do.
+RSpec.describe 'seeded users', type: :cluster do
+  reader = { 'role' => 'reader', 'password' => 'first', 'max_connections' => 2 }
+  users = { 'metrics' => reader, 'dump' => { 'role' => 'backup', 'password' => 'x' }, 'former' => { 'role' => 'admin', 'password' => 'x' } }
+  ClusterSpec.with_lab(self, 'seed', nodes: 1, ops: ClusterSpec::SMALL + ClusterSpec::RSYNC, properties: { 'mariadb.seeded_users' => users })
+
+  def as(user, password, statement)
+    lab.exec(0, 'mariadb', '--no-defaults', '-h', lab.address(0), '-u', user, "-p#{password}", '-BNe', statement)
+  end
+
+  it 'have what their role says, and no more' do
+    expect(as('metrics', 'first', 'SELECT COUNT(*) > 0 FROM mysql.global_priv; SHOW PROCESSLIST; SHOW BINLOG STATUS').status).to eq(0)
+    expect(as('metrics', 'first', 'CREATE DATABASE mine').err).to include('ERROR 1044')
+    expect(value(0, "SELECT JSON_VALUE(Priv, '$.max_user_connections') FROM mysql.global_priv WHERE User = 'metrics'")).to eq('2')
+    dump = lab.exec(0, 'mariadb-dump', '--no-defaults', '-h', lab.address(0), '-u', 'dump', '-px', '--single-transaction', '--routines', '--triggers', '--events', '--all-databases')
+    expect([dump.status, dump.out]).to match([0, /CREATE TABLE/])
+    expect(as('dump', 'x', 'CREATE DATABASE mine').err).to include('ERROR 1044')
+    expect(as('former', 'x', 'CREATE DATABASE theirs').status).to eq(0)
+  end
+
+  it 'are changed and removed by a deploy; what they do is in the audit log, where that is on' do
+    lab.deploy(properties: { 'mariadb.seeded_users' => { 'metrics' => reader.merge('password' => 'second', 'max_connections' => 5) },
+                             'mariadb.removed_users' => %w[former nobody], 'mariadb.audit_log.enabled' => true,
+                             'mariadb.audit_log.events' => %w[CONNECT QUERY_DDL] })
+    wait_healthy
+    wait('the new password') { as('metrics', 'second', 'SELECT 1').ok? }
+    expect(as('metrics', 'first', 'SELECT 1').err).to include('ERROR 1045')
+    expect(as('former', 'x', 'SELECT 1').err).to include('ERROR 1045')
+    expect(value(0, "SELECT JSON_VALUE(Priv, '$.max_user_connections') FROM mysql.global_priv WHERE User = 'metrics'")).to eq('5')
+    # Whom the manifest does not name any more is left as he was.
+    expect(as('dump', 'x', 'SELECT 1').status).to eq(0)
+    expect(log(0)).to match(/seeded=".*removed user former@%/)
+    lab.sql(0, 'CREATE DATABASE by_the_administrator')
+    audit = lab.exec(0, 'cat', '/var/vcap/store/mariadb/server_audit.log').out
+    expect(audit).to match(/,metrics,.*,FAILED_CONNECT,/).and match(/,metrics,.*,CONNECT,/)
+    expect(audit).not_to match(/,vcap,.*,QUERY,/)
+  end
+
+  it 'are not touched where nothing differs: a start changes nothing' do
+    lab.restart(0)
+    wait_healthy
+    expect(log(0).lines.grep(/ synced /).last).to match(/seeded=""|seeded= |seeded=$/)
+  end
+end

@@ -47,11 +47,11 @@ pub fn reload(config: &ProxyConfig) -> Result<String> {
     // The worker to come reads the file, until the one to go has told it.
     let writer = haproxy::look(config).map_or_else(|_| remembered(config), |sight| sight.writer);
     remember(config, writer)?;
-    let before = workers(config);
+    let before = worker(config);
     master.signal(Signal::SIGUSR2)?;
     let begun = Instant::now();
     while begun.elapsed() < START_LIMIT {
-        if workers(config).is_some_and(|now| Some(now) != before) {
+        if worker(config).is_some_and(|now| Some(now) != before) {
             return Ok("reloaded".into());
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -60,7 +60,7 @@ pub fn reload(config: &ProxyConfig) -> Result<String> {
 }
 
 /// The process number of the worker that answers.
-fn workers(config: &ProxyConfig) -> Option<u32> {
+fn worker(config: &ProxyConfig) -> Option<u32> {
     let told = haproxy::tell(config, "show info").ok()?;
     told.lines().find_map(|line| line.strip_prefix("Pid: ")?.trim().parse().ok())
 }

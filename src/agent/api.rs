@@ -12,8 +12,6 @@ pub const OBSERVATION: &str = "/v1/observation";
 pub const LATEST: &str = "latest";
 /// What another member's agent says, asked from here: for an observer whose own network is at fault.
 pub const RELAY: &str = "/v1/relay";
-/// What an arbitrator says of itself.
-pub const ARBITRATOR: &str = "/v1/arbitrator";
 /// Hold the member.
 pub const HOLD: &str = "/v1/hold";
 /// End a hold.

@@ -13,10 +13,13 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::server::{accept, json_bytes, knows, problem, unauthorized};
-use super::{api, tls};
+use super::tls;
 use crate::arbitrator_config::ArbitratorConfig;
 use crate::cluster::arbitration::{ArbitratorSeen, Component};
 use crate::host::arbitrator::Told;
+
+/// What an arbitrator says of itself; no agent of a member has this route.
+pub const ARBITRATOR: &str = "/v1/arbitrator";
 
 struct Voice {
     credentials: String,
@@ -45,7 +48,7 @@ pub fn serve(config: &ArbitratorConfig, told: Told) -> Result<()> {
 }
 
 fn routes(voice: Arc<Voice>) -> Router {
-    let closed = Router::new().route(api::ARBITRATOR, get(arbitrator));
+    let closed = Router::new().route(ARBITRATOR, get(arbitrator));
     let closed = closed.layer(from_fn_with_state(Arc::clone(&voice), authorized));
     Router::new().route("/", get(health)).merge(closed).with_state(voice)
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::api::{self, Accepted, Problem};
+use super::arbitrator::ARBITRATOR;
 use super::tls;
 use crate::cluster::arbitration::{ArbitratorSeen, ArbitratorWord};
 use crate::cluster::member::{Arbitrator, Member};
@@ -145,7 +146,7 @@ impl Client {
     }
 
     async fn word(&self, of: &Arbitrator) -> ArbitratorWord {
-        let asked = self.get::<ArbitratorSeen>(&of.asked_as_member(), api::ARBITRATOR, self.limit).await;
+        let asked = self.get::<ArbitratorSeen>(&of.asked_as_member(), ARBITRATOR, self.limit).await;
         let (seen, why_unseen) = match asked {
             Ok(seen) if seen.id == of.id => (Some(seen), None),
             Ok(other) => (None, Some(format!("instance {} answered at {}", other.id, of.address))),

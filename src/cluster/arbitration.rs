@@ -251,6 +251,58 @@ mod tests {
         }
     }
 
+    /// Galera lists an empty address for garbd, and counts it.
+    fn with_a_vote(o: crate::cluster::observation::Observation) -> crate::cluster::observation::Observation {
+        o.wsrep(|w| {
+            w.incoming_addresses.push(',');
+            w.cluster_size += 1;
+        })
+        .of(2)
+    }
+
+    #[test]
+    fn q3_q13_its_vote_counts_and_it_is_no_member() {
+        use crate::cluster::recovery::{Recovery, recovery};
+        let both = cluster(2);
+        let pair = |n| seen(with_a_vote(primary(n, 9, &[0, 1])));
+        let Primaries::One(found) = primaries([pair(0), pair(1)].iter().filter_map(MemberView::seen)) else {
+            panic!("one component");
+        };
+        assert_eq!((found.size, found.arbitrators), (2, 1));
+        assert!(matches!(recovery(&both, &[pair(0), pair(1)]), Recovery::Healthy(_)));
+        // Measured: without its vote, the member that died was told to wait for a loss of quorum that never came.
+        let one_left = seen(with_a_vote(primary(0, 9, &[0])));
+        let left = recovery(&both, &[one_left, seen(down_of(2, 1, 9))]);
+        assert!(matches!(left, Recovery::PrimaryExists { .. }), "{left:?}");
+        let dying = seen(primary(0, 9, &[0, 1]).of(2));
+        assert!(matches!(recovery(&both, &[dying, seen(down_of(2, 1, 9))]), Recovery::UnderWay(_)));
+    }
+
+    #[test]
+    fn g7_g10_an_arbitrator_that_votes_proves_a_primary_component_only_among_those_not_seen() {
+        use crate::cluster::bootstrap::{Evidence, Fence, NoProof, proof};
+        let word = |primary, voters| ArbitratorWord {
+            name: "arbitrator/0".into(),
+            seen: Some(ArbitratorSeen {
+                name: "arbitrator/0".into(),
+                id: "a".into(),
+                component: Some(Component { primary, voters }),
+                group: Some("galera".into()),
+                detail: String::new(),
+            }),
+            why_unseen: None,
+        };
+        let told = |n, by: ArbitratorWord| seen(down_of(2, n, 9).with(|o| o.arbitrators.push(by)));
+        let found = |views: &[MemberView]| {
+            proof(&Evidence::of(&cluster(2), views, Fence::WouldHold)).map(|proof| proof.member().to_owned())
+        };
+        assert!(matches!(found(&[told(0, word(true, 2)), silent(1)]), Err(NoProof::PrimaryExists(_))), "mysql/1 lives");
+        assert!(matches!(found(&[told(0, word(true, 1)), silent(1)]), Err(NoProof::NotSeen(_))), "it is alone");
+        assert!(matches!(found(&[told(0, word(false, 2)), silent(1)]), Err(NoProof::NotSeen(_))), "no quorum");
+        // It notices a death some seconds late, and a liar must not keep a cluster down for ever.
+        assert_eq!(found(&[told(0, word(true, 3)), told(1, word(true, 3))]).unwrap(), "mysql/0");
+    }
+
     #[test]
     fn the_component_is_the_last_that_garbd_tells_of() {
         let log = "x INFO: New COMPONENT: primary = yes, bootstrap = no, my_idx = 0, memb_num = 3\nINFO: y\n\

@@ -80,12 +80,17 @@ impl Arbitrating {
                 self.garbd = Some((garbd, Instant::now()));
             }
             Arbitration::Join { .. } => {
+                let patience = back_off(self.deaths);
                 let why =
-                    format!("wait {:?}: garbd died {} times; then {decision}", back_off(self.deaths), self.deaths);
+                    format!("wait {patience:?}: garbd ended {} times without staying; then {decision}", self.deaths);
                 self.tell("arbitrator.decided", &why, None);
                 return Ok(());
             }
-            Arbitration::Leave(why) => self.leave(why)?,
+            Arbitration::Leave(why) => {
+                // One that is not let in must not shake the group again and again.
+                self.be_patient();
+                self.leave(why)?;
+            }
             Arbitration::StayOut(_) | Arbitration::Keep(_) => {}
         }
         let running = self.garbd.as_mut().map(|(garbd, _)| garbd.look());
@@ -102,10 +107,15 @@ impl Arbitrating {
             }
             return;
         }
+        log::warn("garbd.ended", &[("said", &garbd.last_words())]);
+        self.garbd = None;
+        self.be_patient();
+    }
+
+    /// It ended, or was ended, without having stayed: the more often, the longer until the next.
+    fn be_patient(&mut self) {
         self.deaths += 1;
         self.patient_until = Instant::now() + back_off(self.deaths);
-        log::warn("garbd.ended", &[("deaths", &self.deaths), ("said", &garbd.last_words())]);
-        self.garbd = None;
     }
 
     fn ask(&mut self) {

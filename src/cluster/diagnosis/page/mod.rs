@@ -17,6 +17,7 @@ pub use self::document::Document;
 pub use self::paint::Paint;
 use super::display::wrapped;
 use super::{Diagnosis, MemberCode};
+use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::observation::MemberView;
 
 /// What a page is made of.
@@ -55,6 +56,7 @@ impl Page<'_> {
         section("What to do", &prose([found.advice.run.clone()]));
         section("What never to do", &prose([found.advice.never.clone()]));
         section("Members", &indented(tables::running(self.views)));
+        section("Arbitrators", &prose(self.arbitrators()));
         section("Disks", &indented(tables::disks(self.views)));
         section(
             "Who reaches whom",
@@ -95,6 +97,22 @@ impl Page<'_> {
                 format!("{}: for {} at least", humantime::format_rfc3339_seconds(when), tables::long(seconds))
             }
         }])
+    }
+
+    /// What the members heard of each; the word of one that it votes with counts first.
+    fn arbitrators(&self) -> Vec<String> {
+        let mut words: Vec<&ArbitratorWord> =
+            self.views.iter().filter_map(MemberView::seen).flat_map(|o| &o.arbitrators).collect();
+        words.sort_by_key(|word| (&word.name, !word.votes(), word.seen.is_none()));
+        words.dedup_by_key(|word| &word.name);
+        let told = |word: &ArbitratorWord| match (&word.seen, &word.why_unseen) {
+            (Some(seen), _) => match seen.component.filter(|_| word.votes()) {
+                Some(component) => format!("{} votes in a primary component of {}", word.name, component.voters),
+                None => format!("{} does not vote: {}", word.name, seen.detail),
+            },
+            (None, why) => format!("{} is not seen: {}", word.name, why.as_deref().unwrap_or("no answer")),
+        };
+        words.into_iter().map(told).collect()
     }
 
     fn unwell(&self) -> Vec<String> {

@@ -107,7 +107,7 @@ impl Arbitrating {
             }
             return;
         }
-        log::warn("garbd.ended", &[("said", &garbd.last_words())]);
+        log::warn("garbd.ended", &[("status", &garbd.status()), ("said", &garbd.last_words())]);
         self.garbd = None;
         self.be_patient();
     }

@@ -21,6 +21,7 @@ use crate::cluster::arbitration::{Component, Running};
 pub struct Garbd {
     process: Handle,
     child: Option<Child>,
+    ended: Option<String>,
     group: String,
     log: PathBuf,
     log_from: u64,
@@ -40,7 +41,7 @@ impl Garbd {
     }
 
     fn new(process: Handle, child: Option<Child>, group: String, log: PathBuf, log_from: u64) -> Garbd {
-        Garbd { process, child, group, log, log_from, component: None, since: Instant::now() }
+        Garbd { process, child, ended: None, group, log, log_from, component: None, since: Instant::now() }
     }
 
     /// Starts one into this group.
@@ -71,7 +72,17 @@ impl Garbd {
     /// Whether it still lives. A child that ended is reaped by that.
     pub fn lives(&mut self) -> bool {
         match &mut self.child {
-            Some(child) => matches!(child.try_wait(), Ok(None)),
+            Some(child) => match child.try_wait() {
+                Ok(None) => true,
+                Ok(Some(status)) => {
+                    self.ended = Some(status.to_string());
+                    false
+                }
+                Err(e) => {
+                    self.ended = Some(format!("unknown status: {e}"));
+                    false
+                }
+            },
             None => self.process.lives(),
         }
     }
@@ -103,6 +114,11 @@ impl Garbd {
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         read().unwrap_or_default()
+    }
+
+    /// How it ended, for a log; the status of an adopted one is not ours to read.
+    pub fn status(&self) -> &str {
+        self.ended.as_deref().unwrap_or("unknown")
     }
 
     /// Its last words, for a log.

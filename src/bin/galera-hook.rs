@@ -9,7 +9,7 @@ use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::{self, MemberConfig, SeedConfig};
 use mariadb_galera::hooks::next_state::NextState;
 use mariadb_galera::hooks::{gate, post_deploy, post_start, post_stop};
-use mariadb_galera::host::prepare;
+use mariadb_galera::host::{prepare, supervisor};
 
 /// What BOSH runs before and after starts, stops and deployments of a member.
 ///
@@ -55,7 +55,11 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     }
     prepare::become_user(&config.mariadb.user)?;
     match arguments.hook {
-        Hook::PreStart => prepare::data_directory(&config).map(|_| Exit::Done),
+        Hook::PreStart => {
+            prepare::data_directory(&config)?;
+            supervisor::started_by_bosh(&config.paths.run_dir)?;
+            Ok(Exit::Done)
+        }
         Hook::PostStart => post_start::run(&config),
         Hook::PostDeploy => post_deploy::run(&config),
         Hook::PreStop => pre_stop(&config),

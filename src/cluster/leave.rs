@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use super::maintenance::Mode;
 use super::memory::Memory;
 use super::observation::{MemberView, Observation, Phase, Sql};
 use super::primary::{Primaries, primaries};
@@ -28,6 +29,8 @@ pub enum Free {
     DeploymentDeleted,
     /// It is in no primary component, so there is none to protect here.
     NotPrimary,
+    /// A person works on the cluster, and answers for it.
+    Maintenance,
     /// There are two primary components, and one must be stopped: which, a person decides.
     SplitBrain,
     /// There is no other member to leave behind.
@@ -43,6 +46,7 @@ impl fmt::Display for Free {
         match self {
             Free::DeploymentDeleted => f.write_str("the deployment is being deleted"),
             Free::NotPrimary => f.write_str("this member is in no primary component"),
+            Free::Maintenance => f.write_str("maintenance is on: whoever switched it on answers for the rest"),
             Free::SplitBrain => f.write_str("there are two primary components, and one of them must be stopped"),
             Free::OnlyMember => f.write_str("it is the only member"),
             Free::Others(names) => write!(f, "{} serve on", names.join(", ")),
@@ -147,8 +151,11 @@ pub fn may_leave(own: &Observation, others: &[MemberView], intent: Intent) -> Re
     if !takes_part(own, others) {
         return Ok(Free::NotPrimary);
     }
-    let observed = others.iter().filter_map(MemberView::seen).chain([own]);
-    if matches!(primaries(observed), Primaries::Split(_)) {
+    let observed = || others.iter().filter_map(MemberView::seen).chain([own]);
+    if Mode::of(observed()).over(&own.member.name).is_some() {
+        return Ok(Free::Maintenance);
+    }
+    if matches!(primaries(observed()), Primaries::Split(_)) {
         return Ok(Free::SplitBrain);
     }
     let others = Others::seen_by(own, others);
@@ -316,6 +323,13 @@ mod tests {
                 KEEP,
                 "yes: there are two primary",
                 "split brain",
+            ),
+            (
+                own().maintained(),
+                vec![silent(1), serves(2)],
+                KEEP,
+                "yes: maintenance is on",
+                "a person answers for it (H1)",
             ),
             (
                 hung.clone(),

@@ -11,6 +11,7 @@
 //! | so how does this member start now? | [`start`] |
 //! | may this member leave? | [`leave`] |
 //! | has it come up, so that a deployment may go on? | [`started`] |
+//! | what is nobody to do by itself, because a person works on the cluster? | [`maintenance`] |
 //! | is it fit for clients? | [`health`] |
 //! | may the arbitrator vote? | [`arbitration`] |
 //! | what does it all mean, in words for a person? | [`diagnosis`] |
@@ -24,6 +25,7 @@ pub mod hold;
 pub mod join;
 pub mod leave;
 pub mod lineage;
+pub mod maintenance;
 pub mod member;
 pub mod memory;
 pub mod observation;

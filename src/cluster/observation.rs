@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arbitration::ArbitratorWord;
 use super::hold::{Hold, Outcome};
+use super::maintenance::{Kept, Stance};
 use super::member::Member;
 use super::memory::Memory;
 use super::standing::Standing;
@@ -55,6 +56,9 @@ pub struct Observation {
     pub arbitrators: Vec<ArbitratorWord>,
     /// What this member remembers outside the data directory.
     pub memory: Memory,
+    /// What it knows of maintenance.
+    #[serde(default)]
+    pub maintenance: Kept,
     /// Where the member stands, concluded from the above by [`super::standing::standing`].
     pub position: Standing,
 }
@@ -160,6 +164,9 @@ pub struct Supervisor {
     /// `mariadbd` runs.
     #[serde(default)]
     pub unsettled: Option<String>,
+    /// What maintenance means to it.
+    #[serde(default)]
+    pub stance: Stance,
 }
 
 /// What `galera-start` is doing.

@@ -2,6 +2,7 @@
 //! members themselves, the errand, and whoever only asks. Cheapest first.
 
 use super::bootstrap::{Evidence, Fence, NoProof, Proof, proof};
+use super::maintenance::{Mode, may_start};
 use super::member::{Cluster, listed};
 use super::observation::{MemberView, Observation, Phase};
 use super::primary::{Primaries, Primary, primaries};
@@ -87,12 +88,15 @@ fn busy(of: &Observation, alone: bool) -> Option<String> {
 }
 
 /// The members that are on their way into an existing primary component: their supervisors run, nobody
-/// holds them, and nothing forbids their join.
+/// holds them, and neither their data nor maintenance forbids their join.
 pub fn joiners(cluster: &Cluster, views: &[MemberView]) -> Vec<String> {
     let Recovery::PrimaryExists { out, .. } = recovery(cluster, views) else { return Vec::new() };
+    let mode = Mode::of(views.iter().filter_map(MemberView::seen));
     let coming = |name: &String| {
-        let supervisor = views.iter().find(|v| v.member.name == *name)?.seen()?.supervisor.present()?;
-        (supervisor.hold.is_none() && supervisor.refused.is_none()).then_some(())
+        let seen = views.iter().find(|v| v.member.name == *name)?.seen()?;
+        let supervisor = seen.supervisor.present()?;
+        let starts = seen.process.is_some() || may_start(seen, &mode).is_ok();
+        (supervisor.hold.is_none() && supervisor.refused.is_none() && starts).then_some(())
     };
     out.into_iter().map(|(name, _)| name).filter(|name| coming(name).is_some()).collect()
 }

@@ -6,6 +6,7 @@
 
 use super::bootstrap::{in_newest_incarnation, longest_lineage};
 use super::lineage::Lineage;
+use super::maintenance::{Mode, may_start};
 use super::member::listed;
 use super::observation::{MemberView, Observation, Phase};
 use super::standing::Standing;
@@ -70,7 +71,8 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
             behind.member.name
         ));
     }
-    if let Some(why) = partners.iter().find_map(|o| unfit(o)) {
+    let mode = Mode::of(seen.iter().copied());
+    if let Some(why) = partners.iter().find_map(|o| unfit(o, &mode)) {
         return Restore::NotYet(why);
     }
     if let Some(why) = behind_others(&partners, view, &seen, expected, &lineage) {
@@ -85,10 +87,11 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
 
 /// The members of these that can restore a saved view together, if any can.
 pub fn restorable(views: &[MemberView]) -> Option<Vec<String>> {
+    let mode = Mode::of(views.iter().filter_map(MemberView::seen));
     let with_view = views.iter().filter_map(MemberView::seen).filter(|o| o.disk.saved_view.present().is_some());
     with_view.into_iter().find_map(|own| {
         let others: Vec<MemberView> = views.iter().filter(|v| v.member.name != own.member.name).cloned().collect();
-        match (unfit(own), may_restore(own, &others)) {
+        match (unfit(own, &mode), may_restore(own, &others)) {
             (None, Restore::Together { members }) => Some(members),
             _ => None,
         }
@@ -96,13 +99,18 @@ pub fn restorable(views: &[MemberView]) -> Option<Vec<String>> {
 }
 
 /// Why a member of the view cannot take part in a restore now.
-fn unfit(partner: &Observation) -> Option<String> {
+fn unfit(partner: &Observation, mode: &Mode) -> Option<String> {
     let name = &partner.member.name;
     let Some(supervisor) = partner.supervisor.present() else {
         return Some(format!("the supervisor of {name} does not run"));
     };
     if let Some(hold) = &supervisor.hold {
         return Some(format!("{name} is held by {}", hold.owner));
+    }
+    if partner.process.is_none()
+        && let Err(why) = may_start(partner, mode)
+    {
+        return Some(format!("{name} does not start by itself: {why}"));
     }
     if !matches!(partner.position, Standing::At { .. }) {
         return Some(format!("the position of {name} is {}", partner.position));

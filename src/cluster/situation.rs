@@ -2,6 +2,7 @@
 
 use super::hold::Hold;
 use super::lineage::{Incarnation, Lineage};
+use super::maintenance::{Kept, Notice, Says, Scope, Stance};
 use super::member::{Cluster, Member};
 use super::memory::{CaughtUp, Memory};
 use super::observation::*;
@@ -65,6 +66,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
             child: None,
             view_seconds: None,
             unsettled: None,
+            stance: Stance::default(),
         })),
         process: None,
         process_seconds: None,
@@ -85,6 +87,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
         peers: Vec::new(),
         arbitrators: Vec::new(),
         memory: Memory::default(),
+        maintenance: Kept::default(),
         position,
     }
 }
@@ -192,10 +195,39 @@ pub fn view(me: u32, seq: u32, members: &[u32]) -> File<SavedView> {
     })
 }
 
+/// A notice that maintenance is on, by alice.
+pub fn maintained(scope: Scope, epoch: u64) -> Notice {
+    let says = Says::On { owner: "alice".into(), reason: "a new switch".into(), since: 1000, until: 8200 };
+    Notice { epoch, says, scope, undone: Vec::new() }
+}
+
+/// A notice that it is over.
+pub fn maintenance_over(scope: Scope, epoch: u64) -> Notice {
+    Notice { epoch, says: Says::Off { by: "alice".into(), at: 2000 }, scope, undone: Vec::new() }
+}
+
 /// The words that make one situation of another.
 impl Observation {
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Observation)) -> Observation {
         change(&mut self);
+        self
+    }
+
+    /// It keeps these notices.
+    pub(crate) fn notices(self, notices: &[Notice]) -> Observation {
+        self.with(|o| o.maintenance = Kept { notices: notices.to_vec().into(), unreadable: None, now: 2000 })
+    }
+
+    /// The whole cluster is in maintenance.
+    pub(crate) fn maintained(self) -> Observation {
+        self.notices(&[maintained(Scope::Cluster, 1)])
+    }
+
+    /// Its supervisor was let start it, or has so many looks left.
+    pub(crate) fn stance(mut self, permit: Option<&str>, looks_left: u8) -> Observation {
+        if let SupervisorSight::Present(supervisor) = &mut self.supervisor {
+            supervisor.stance = Stance { permit: permit.map(str::to_owned), looks_left };
+        }
         self
     }
 

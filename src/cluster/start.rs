@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bootstrap::{Evidence, Fence, NoProof, Proof, first_deploy, suggested_force};
 use super::join::{MayJoin, MayNotJoin, may_join};
 use super::lineage::Lineage;
+use super::maintenance::{Act, all_lifted, keeps_from, lifted};
 use super::member::{Cluster, Member, listed};
 use super::observation::{MemberView, Observation};
 use super::primary::{Primaries, primaries};
@@ -80,8 +81,19 @@ pub enum AutoRecovery {
     Errand,
 }
 
-/// Decides for the stopped member `me`. First match wins.
+/// Decides for the stopped member `me`. In maintenance it waits, and says what it would do otherwise.
 pub fn decide(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observation, others: &[MemberView]) -> Start {
+    match keeps_from(Act::Start, own, others) {
+        None => by_the_rules(cluster, auto, me, own, others),
+        Some(why) => match by_the_rules(cluster, auto, me, &lifted(own), &all_lifted(others)) {
+            refusal @ Start::Refuse(_) => refusal,
+            decision => Start::Wait(format!("{why}; otherwise: {decision}")),
+        },
+    }
+}
+
+/// First match wins.
+fn by_the_rules(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observation, others: &[MemberView]) -> Start {
     match primaries(others.iter().filter_map(MemberView::seen)) {
         // Two writers: whichever side this member joined, it would take part in the fork.
         Primaries::Split(sides) => {
@@ -154,8 +166,25 @@ pub enum ByItself {
 }
 
 /// Decides for the member `me`, which is down, or lives without quorum. Of all members that evaluate the
-/// same facts only one begins: the one that the proof names.
+/// same facts only one begins: the one that the proof names. In maintenance none does.
 pub fn without_primary(
+    cluster: &Cluster,
+    auto: AutoRecovery,
+    me: &Member,
+    own: &Observation,
+    others: &[MemberView],
+) -> ByItself {
+    let found = what_brings_it_back(cluster, auto, me, own, others);
+    let act = if matches!(found, ByItself::End(_)) { Act::GiveUp } else { Act::Begin };
+    let Some(why) = keeps_from(act, own, others) else { return found };
+    ByItself::Wait(match what_brings_it_back(cluster, auto, me, &lifted(own), &all_lifted(others)) {
+        ByItself::Begin(proof) => format!("{why}; otherwise: {} would begin ({proof})", proof.member()),
+        ByItself::End(what) => format!("{why}; otherwise: this mariadbd would be stopped: {what}"),
+        ByItself::Wait(what) => format!("{why}; otherwise: {what}"),
+    })
+}
+
+fn what_brings_it_back(
     cluster: &Cluster,
     auto: AutoRecovery,
     me: &Member,

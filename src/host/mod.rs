@@ -2,6 +2,7 @@
 //! [`crate::cluster`].
 
 pub mod arbitrator;
+pub mod clock;
 pub mod datadir;
 pub mod detach;
 pub mod files;

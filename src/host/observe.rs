@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::clock::seconds_since_epoch;
 use super::datadir::DataDir;
 use super::journal::Journal;
 use super::mariadbd::{error_log_length, error_log_since};
@@ -55,7 +56,8 @@ pub fn at_hand(
     sql: (Sql, Option<Wsrep>),
 ) -> Observation {
     let disk = DataDir::at(&config.mariadb.data_dir).look();
-    let memory = Store::in_dir(&config.paths.state_dir).memory();
+    let store = Store::in_dir(&config.paths.state_dir);
+    let memory = store.memory();
     let process = find_mariadbd(&config.mariadb.defaults_file).map(|(_, process)| process);
     let (sql, wsrep) = sql;
     let resting = supervisor.present().map(|s| &s.position);
@@ -76,6 +78,7 @@ pub fn at_hand(
         peers: Vec::new(),
         arbitrators: Vec::new(),
         memory,
+        maintenance: store.maintenance(seconds_since_epoch()),
         position,
     }
 }

@@ -51,6 +51,15 @@ pub enum Request {
         /// The order.
         order: Uuid,
     },
+    /// A person lets this member start, or obey an order, although maintenance is on.
+    Permit {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// For so many seconds at most, and for one start.
+        seconds: u64,
+    },
     /// Give this member's data up; a person said so.
     Abandon {
         /// Where the member stands, as that person saw it; none where that is not known.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{read_if_there, remove_durably, rename_durably, write_atomically};
 use crate::cluster::hold::{Hold, Outcome};
+use crate::cluster::maintenance::{Kept, Notices};
 use crate::cluster::memory::Memory;
 
 /// The version of the files' format.
@@ -95,6 +96,24 @@ impl Store {
         remove_durably(&self.dir.join("hold.json"))
     }
 
+    /// What this member keeps of maintenance, read at `now` (seconds since the epoch).
+    pub fn maintenance(&self, now: u64) -> Kept {
+        match self.read::<Notices>("maintenance.json") {
+            Ok(notices) => Kept { notices: notices.unwrap_or_default(), unreadable: None, now },
+            Err(e) => Kept { notices: Notices::default(), unreadable: Some(format!("{e:#}")), now },
+        }
+    }
+
+    /// Keeps notices of maintenance.
+    pub fn keep_maintenance(&self, notices: &Notices) -> Result<()> {
+        self.write("maintenance.json", notices)
+    }
+
+    /// Sets notices that cannot be read aside, as a person decided.
+    pub fn set_unreadable_maintenance_aside(&self) -> Result<()> {
+        rename_durably(&self.dir.join("maintenance.json"), &self.dir.join("maintenance.json.damaged"))
+    }
+
     /// How the last order ended.
     pub fn outcome(&self) -> Option<Outcome> {
         self.read("outcome.json").ok().flatten()
@@ -156,6 +175,29 @@ mod tests {
         store.set_damaged_memory_aside().unwrap();
         assert_eq!(store.memory(), Memory::default());
         assert!(temp.path().join("memory.json.damaged").exists(), "and is kept");
+    }
+
+    #[test]
+    fn h1_notices_survive_and_a_file_that_cannot_be_read_is_not_taken_for_none() {
+        use crate::cluster::maintenance::{Mode, Scope};
+        use crate::cluster::situation::maintained;
+
+        let (temp, store) = store();
+        let over = |store: &Store| Mode::kept_by("mysql/0", &store.maintenance(5)).over("mysql/0");
+        assert_eq!(over(&store), None, "a first boot: never set");
+        let notices = Notices::from(vec![maintained(Scope::Cluster, 1)]);
+        store.keep_maintenance(&notices).unwrap();
+        assert_eq!(store.maintenance(5), Kept { notices, unreadable: None, now: 5 });
+        let path = temp.path().join("maintenance.json");
+        let whole = std::fs::read(&path).unwrap();
+        for torn in [&b""[..], &whole[..whole.len() / 2], b"{\"version\": 2, \"content\": []}"] {
+            std::fs::write(&path, torn).unwrap();
+            let why = over(&store).unwrap();
+            assert!(why.contains("mysql/0") && why.contains("counts as on"), "{why}");
+        }
+        store.set_unreadable_maintenance_aside().unwrap();
+        assert_eq!(over(&store), None);
+        assert!(temp.path().join("maintenance.json.damaged").exists(), "and is kept");
     }
 
     #[test]

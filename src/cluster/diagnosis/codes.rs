@@ -181,6 +181,14 @@ pub enum WarningCode {
     SafeToBootstrapSuspicious,
     /// `mariadbd` runs and nobody looks after it.
     SupervisorAbsent,
+    /// A person works on the cluster, or on a member: nothing is begun by itself (H1).
+    Maintenance,
+    /// A maintenance should be over, and is not: it is still on until a person ends it.
+    MaintenanceExpired,
+    /// Members do not say the same of a maintenance; whoever says ON counts.
+    MaintenanceInconsistent,
+    /// Something is half done, and maintenance leaves it to a person (H5).
+    UnfinishedOperation,
 }
 
 /// How sure a diagnosis is.

@@ -17,6 +17,7 @@
 //! | what to run, and what never? | [`advice`] |
 //! | since when, and is one look enough? | [`since`], [`second_look`] |
 //! | all of it on a page? | [`page`] |
+//! | what does maintenance change about it? Nothing but the advice | [`maintained`] |
 
 mod advice;
 mod class;
@@ -24,6 +25,7 @@ mod cluster_rules;
 mod codes;
 mod display;
 mod facts;
+mod maintained;
 mod member_rules;
 mod no_primary;
 pub mod page;
@@ -106,7 +108,7 @@ pub fn diagnose(cluster: &Cluster, views: &[MemberView]) -> Diagnosis {
         class: class::of(code, &look),
         sentence: verdict.sentence,
         since_seconds: since::cluster(&look, code),
-        advice: verdict.advice.unwrap_or_else(|| advice::of(code)),
+        advice: maintained::advice(&look, code, verdict.advice.unwrap_or_else(|| advice::of(code))),
         evidence: verdict.evidence,
         needs_second_look: since::needs_second_look(&look, code, &look.members),
         confidence: verdict.confidence.unwrap_or_else(|| look.confidence()),

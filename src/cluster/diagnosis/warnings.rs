@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::cluster_rules::differing;
 use super::codes::{ClusterCode, WarningCode};
 use super::facts::{Look, disk_fault};
-use super::{MemberCode, Warning};
+use super::{MemberCode, Warning, maintained};
 use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::observation::{File, MemberView, Observation};
 use crate::galera::position::OneHistory;
@@ -17,11 +17,12 @@ pub(super) fn of(look: &Look, diagnosis: ClusterCode) -> Vec<Warning> {
     vms(look, &mut warn);
     network(look, diagnosis, &mut warn);
     galera(look, &mut warn);
+    maintained::warn_of(look, &mut warn);
     all
 }
 
 /// What a warning is told to.
-type Warn<'a> = dyn FnMut(WarningCode, String) + 'a;
+pub(super) type Warn<'a> = dyn FnMut(WarningCode, String) + 'a;
 
 fn structure(look: &Look, warn: &mut Warn) {
     let members = look.expected();

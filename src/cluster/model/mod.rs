@@ -88,6 +88,7 @@ const TWO: &str = "one primary component at most";
 const BEHIND: &str = "every primary has all that was acknowledged";
 const WIPED: &str = "nobody's own commits are wiped";
 const WAITS: &str = "nobody waits for ever";
+const LEFT_ALONE: &str = "in maintenance nothing is begun by itself";
 const A_PRIMARY_COMES: &str = "a primary after a power loss";
 
 /// The protocol with these rules, from this world on.
@@ -127,6 +128,8 @@ impl Model for Protocol {
             Property::always(WIPED, |_: &Protocol, world: &World| !world.wiped),
             // G8, G16: whoever is up, connected and not damaged gets somewhere.
             Property::always(WAITS, |model: &Protocol, world: &World| protocol::goes_on(&model.rules, world)),
+            // H1: whatever fails meanwhile.
+            Property::always(LEFT_ALONE, |_: &Protocol, world: &World| !world.begun_in_maintenance),
             Property::sometimes(A_PRIMARY_COMES, |_: &Protocol, world: &World| {
                 world.power_lost && !world.primaries().is_empty()
             }),

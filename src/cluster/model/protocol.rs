@@ -182,7 +182,11 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
             world.isolated = None;
             world.network_changed();
         }
-        Act::Decide(i) => decide(rules, world, i),
+        Act::Decide(i) => {
+            let stands = matches!(rules.decide(world, i), Start::Wait(_) | Start::Refuse(_));
+            world.begun_in_maintenance |= world.maintained && !stands;
+            decide(rules, world, i);
+        }
         Act::JoinFails(i) => {
             price(world);
             if let Start::Join { lineage, .. } = rules.decide(world, i) {
@@ -192,7 +196,9 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
         }
         Act::Live(i) => {
             let leads = world.leaders.iter().any(|l| l.home == i);
-            match rules.without_primary(world, i) {
+            let found = rules.without_primary(world, i);
+            world.begun_in_maintenance |= world.maintained && !matches!(found, ByItself::Wait(_));
+            match found {
                 ByItself::Begin(_) if !leads => lead(world, i, None),
                 ByItself::End(_) => {
                     world.stop(i);
@@ -245,8 +251,8 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
     }
 }
 
-/// Whether somebody who is up, connected and undamaged can still get somewhere. What a person forced, a lost
-/// disk, a VM that is off or cut off, and a hold that has not ended yet, are reasons to stand.
+/// Whether somebody who is up, connected and undamaged can still get somewhere. What a person forced,
+/// maintenance, a lost disk, a VM that is off or cut off, and a hold that has not ended yet, are reasons to stand.
 pub fn goes_on(rules: &Rules, world: &World) -> bool {
     // An empty disk beside a view that ended before anybody had settled in it tells nothing of what it had.
     let newest =
@@ -255,6 +261,7 @@ pub fn goes_on(rules: &Rules, world: &World) -> bool {
         |view: &SavedView| world.nodes.iter().any(|n| n.memory.caught_up.is_some_and(|c| c.view == view.id()));
     let empty = world.nodes.iter().any(|n| n.data.is_none());
     let excused = world.forced
+        || world.maintained
         || world.lost_disk
         || empty && newest.is_some_and(|view| !settled_in(view))
         || world.isolated.is_some()

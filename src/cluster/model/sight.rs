@@ -51,6 +51,9 @@ pub fn observation(world: &World, i: usize) -> Observation {
     seen.disk.saved_view = node.saved.clone().map_or(File::Absent, File::Present);
     seen.memory = node.memory.clone();
     seen = seen.of(size);
+    if world.maintained {
+        seen = seen.maintained();
+    }
     if let Some(hold) = &node.hold {
         let phase = if node.server == Server::Down { Phase::Held } else { Phase::Serving };
         seen = seen.held_as(hold.clone(), phase);

@@ -90,6 +90,12 @@ fn q11_g14_nor_does_a_forced_bootstrap_with_a_fault_before_or_after() {
 }
 
 #[test]
+fn h1_in_maintenance_nothing_is_begun_by_itself_whatever_fails() {
+    assert_eq!(broken(World::healthy(3, 3, 1).in_maintenance(), Rules::PRODUCTION), [""; 0]);
+    assert_eq!(broken(World::empty(3, 1, 0).in_maintenance(), Rules::PRODUCTION), [""; 0]);
+}
+
+#[test]
 fn q17_nor_do_faults_while_a_cluster_is_made() {
     assert_eq!(broken(World::empty(3, 1, 1), Rules::PRODUCTION), [""; 0]);
 }
@@ -170,6 +176,12 @@ fn g9_h12_h13_q10_each_rule_that_is_taken_away_is_missed() {
             TWO,
         ),
         (
+            "maintenance",
+            Rules { sees: no_maintenance, ..rules.clone() },
+            World::healthy(3, 2, 0).in_maintenance(),
+            LEFT_ALONE,
+        ),
+        (
             "what was left out is kept out",
             Rules { own_group: false, ..rules.clone() },
             after(forced(), &[Act::Isolate(2), Act::Write, off(0)]),
@@ -235,6 +247,10 @@ fn no_lineage(view: MemberView, _: Fence) -> MemberView {
     seen_as(view, |o| {
         o.memory = Memory { lineage: lineage(&[(1, 0)]), incarnation: Some(Uuid::from_u128(1)), ..o.memory.clone() };
     })
+}
+
+fn no_maintenance(view: MemberView, _: Fence) -> MemberView {
+    seen_as(view, |o| *o = crate::cluster::maintenance::lifted(o))
 }
 
 fn any_order(_: Option<&Hold>, order: Uuid, _: OrderedStart) -> Result<Hold, Refusal> {

@@ -93,6 +93,10 @@ pub struct World {
     /// A disk was lost.
     pub lost_disk: bool,
     pub power_lost: bool,
+    /// The whole cluster is in maintenance, which every member has on its disk.
+    pub maintained: bool,
+    /// Something was begun by itself all the same.
+    pub begun_in_maintenance: bool,
 }
 
 pub fn uuid(n: usize) -> Uuid {
@@ -150,6 +154,8 @@ impl World {
             wiped: false,
             lost_disk: false,
             power_lost: false,
+            maintained: false,
+            begun_in_maintenance: false,
         }
     }
 
@@ -165,6 +171,11 @@ impl World {
     /// The same, and so many errands.
     pub fn with_errands(self, errands: u8) -> World {
         World { errands, ..self }
+    }
+
+    /// The same, in maintenance.
+    pub fn in_maintenance(self) -> World {
+        World { maintained: true, ..self }
     }
 
     pub fn connected(&self, a: usize, b: usize) -> bool {

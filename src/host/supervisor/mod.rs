@@ -17,6 +17,7 @@
 mod child;
 mod leading;
 mod leaving;
+mod maintained;
 mod orders;
 mod running;
 mod settling;
@@ -25,7 +26,7 @@ mod waiting;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -33,7 +34,10 @@ use serde_json::json;
 
 use self::child::{ChildHandle, Ended};
 use self::leading::Leading;
+use self::maintained::Maintained;
+pub use self::maintained::started_by_bosh;
 use self::running::Running;
+use super::clock::seconds_since_epoch;
 use super::datadir::DataDir;
 use super::journal::Journal;
 use super::processes::find_mariadbd;
@@ -144,6 +148,7 @@ pub struct Supervising {
     hold: Option<(Hold, Instant)>,
     /// A recovery of the cluster that this member leads.
     leading: Leading,
+    maintained: Maintained,
     asked_to_stop: Arc<AtomicBool>,
     events: Sender<Event>,
 }
@@ -199,6 +204,7 @@ impl Supervising {
             rested: File::Absent,
             hold: hold.map(|h| (h, Instant::now())),
             leading: Leading::default(),
+            maintained: Maintained::begin(&config.paths.run_dir),
             asked_to_stop: Arc::default(),
             config: Arc::new(config),
             store,
@@ -390,6 +396,7 @@ impl Supervising {
                 Stage::Running(running) => running.unsettled(),
                 _ => None,
             },
+            stance: self.maintained.stance(),
         }
     }
 
@@ -410,9 +417,4 @@ impl Supervising {
     fn stop_asked(&self) -> bool {
         self.asked_to_stop.load(Ordering::Relaxed)
     }
-}
-
-/// Wall-clock seconds, for what must outlive this process.
-fn seconds_since_epoch() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
 }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
-use super::{Stage, StopReason, Supervising, seconds_since_epoch};
+use super::{Stage, StopReason, Supervising};
 use crate::cluster::hold::{self, Begin, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
 use crate::cluster::memory::Memory;
 use crate::cluster::observation::Phase;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
+use crate::host::clock::seconds_since_epoch;
 use crate::host::socket::{Reply, Request};
 use crate::log;
 
@@ -23,6 +24,7 @@ impl Supervising {
             Request::Release { order, outcome } => self.release(order, outcome),
             Request::Start { order, mode, begin } => self.start_by_order(order, mode, begin),
             Request::Stop { order } => self.stop_by_order(order),
+            Request::Permit { by, reason, seconds } => return self.permit(&by, &reason, seconds),
             Request::Abandon { expect, keep } => self.abandon(expect, keep),
             Request::Departed { member } => self.departed(&member),
         };
@@ -52,6 +54,11 @@ impl Supervising {
     }
 
     fn hold_for(&mut self, asked: Hold) -> Result<Reply> {
+        // Whoever holds already may renew: what is half done is not made better by a fence that falls.
+        let new = self.current_hold().is_none_or(|hold| hold.order != asked.order);
+        if let Some(why) = self.disobeys().filter(|_| new) {
+            return Ok(Reply::refused(why));
+        }
         match hold::grant(self.current_hold().as_ref(), asked) {
             Err(refusal) => Ok(Reply::refused(refusal)),
             Ok(granted) => {
@@ -99,6 +106,9 @@ impl Supervising {
         let Some((hold, asked)) = self.hold.clone().filter(|(hold, _)| hold.order == order) else {
             return Ok(Reply::refused(Refusal::NotHeld));
         };
+        if let Some(why) = self.disobeys() {
+            return Ok(Reply::refused(why));
+        }
         // Whatever the order started, it stops too, and the member is held again.
         self.hold = Some((Hold { started: false, ..hold.clone() }, asked));
         self.store.keep_hold(&Hold { started: false, ..hold.clone() }, seconds_since_epoch())?;
@@ -140,6 +150,7 @@ impl Supervising {
         self.keep(|memory| *memory = Memory { lineage, ..Memory::default() })?;
         let kept = kept.map_or_else(|| "deleted".to_owned(), |path| format!("kept in {}", path.display()));
         log::warn("data.abandoned", &[("position", &self.standing), ("data", &kept)]);
+        self.permit_own("galera-ctl rejoin");
         self.prepare();
         Ok(Reply::done(kept))
     }
@@ -156,6 +167,9 @@ impl Supervising {
             (OrderedStart::Join | OrderedStart::Bootstrap, Phase::Held | Phase::Waiting) => {}
             (OrderedStart::Promote, Phase::Serving) => {}
             _ => return Ok(Reply::refused(format!("not now: {}", self.detail()))),
+        }
+        if let Some(why) = self.disobeys() {
+            return Ok(Reply::refused(why));
         }
         log::info("order.start", &[("order", &order), ("mode", &format!("{mode:?}")), ("owner", &consumed.owner)]);
         if mode == OrderedStart::Join {

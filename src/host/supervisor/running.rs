@@ -10,6 +10,7 @@ use super::leaving::Leaving;
 use super::settling::{RETRY_AFTER, SETTLE_EVERY, Upgrade};
 use super::{ChildHandle, Event, Stage, StopReason, Supervising};
 use crate::cluster::hold::Begin;
+use crate::cluster::maintenance::{Act, keeps_from};
 use crate::cluster::memory::{CaughtUp, Memory};
 use crate::cluster::observation::{File, MemberView, Sql, StartMode};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
@@ -62,6 +63,8 @@ pub(super) struct Running {
     pub(super) remembered: Option<Instant>,
     /// It is to be stopped once its clients are gone.
     pub(super) leaving: Option<Leaving>,
+    /// Why it is kept although it leads nowhere.
+    kept: Option<String>,
 }
 
 impl Running {
@@ -92,6 +95,7 @@ impl Running {
             upgrade: Upgrade::NotYet,
             remembered: None,
             leaving: None,
+            kept: None,
         }
     }
 
@@ -115,6 +119,11 @@ impl Running {
         if let Some(leaving) = &self.leaving {
             return format!("leaving ({}): its clients have a moment to go elsewhere", leaving.reason);
         }
+        let kept = self.kept.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+        format!("{}{kept}", self.doing())
+    }
+
+    fn doing(&self) -> String {
         match (&self.last, self.mode) {
             (Some(wsrep), _) if wsrep.is_synced() => {
                 format!("Synced, in a primary component of {}", wsrep.cluster_size)
@@ -161,11 +170,29 @@ impl Supervising {
         };
         if running.leaving.is_none() && running.doubted.elapsed() > DOUBT_EVERY {
             running.doubted = Instant::now();
-            if let Some(why) = self.leads_nowhere() {
-                self.stop(StopReason::GivenUp, self.config.timeouts.stop, &why)?;
+            // Without quorum it asks the others, and each of their answers is a look.
+            if running.last.as_ref().is_none_or(|w| w.cluster_status != ClusterStatus::NonPrimary) {
+                self.attend(&[]);
+            }
+            let doubt = self.leads_nowhere();
+            let kept = doubt.as_ref().and_then(|_| keeps_from(Act::GiveUp, &self.own_observation(), &[]));
+            match (doubt, kept) {
+                (Some(why), None) => self.stop(StopReason::GivenUp, self.config.timeouts.stop, &why)?,
+                (why, kept) => self.is_kept(why.zip(kept)),
             }
         }
         Ok(())
+    }
+
+    /// This life of `mariadbd` leads nowhere, and maintenance keeps it all the same; or not any more.
+    fn is_kept(&mut self, why: Option<(String, String)>) {
+        let Stage::Running(running) = &mut self.stage else { return };
+        let kept = why.map(|(doubt, kept)| format!("{doubt}; {kept}, and it is not ended either"));
+        if let Some(told) = kept.as_ref().filter(|_| running.kept != kept) {
+            log::warn("mariadbd.kept", &[("why", told)]);
+            self.journal.record("mariadbd.kept", json!({ "why": told }));
+        }
+        running.kept = kept;
     }
 
     /// Whether this life of `mariadbd` will never serve, and why. Galera leaves processes behind that wait
@@ -237,6 +264,7 @@ impl Supervising {
             return;
         };
         if wsrep.is_synced() {
+            self.maintained.lapse();
             let conf_id = wsrep.cluster_conf_id;
             let settled = running.settled_in.is_some_and(|(view, at)| view == conf_id && at.elapsed() < SETTLE_EVERY);
             let failed = running.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY_AFTER);
@@ -280,6 +308,7 @@ impl Supervising {
         let Some(wsrep) = running.last.clone().filter(|w| w.cluster_status == ClusterStatus::NonPrimary) else {
             return Ok(());
         };
+        self.attend(views);
         if self.holding() || self.stop_asked() {
             return Ok(());
         }

@@ -170,6 +170,7 @@ impl Supervising {
             return Ok(());
         };
         (*asking, *next) = (false, Instant::now() + ASK_EVERY);
+        self.attend(views);
         if self.holding() || self.stop_asked() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! One line a case: what was seen, and what it is called.
 
 mod besides;
+mod maintained;
 mod members;
 mod seed_000;
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::bootstrap::{Proof, Way};
 use crate::cluster::hold::{Begin, OrderedStart, Outcome};
+use crate::cluster::maintenance::Notices;
 use crate::galera::uuid::Uuid;
 
 /// Everything this agent can see of its member.
@@ -24,6 +25,10 @@ pub const STOP: &str = "/v1/stop";
 pub const DEPARTED: &str = "/v1/departed";
 /// Write or look for a token, to see that writes reach every member.
 pub const CHECK: &str = "/v1/check";
+/// What this member knows of maintenance, and a newer notice for it.
+pub const MAINTENANCE: &str = "/v1/maintenance";
+/// Let the member start, or obey, although maintenance is on.
+pub const PERMIT: &str = "/v1/permit";
 
 /// The query of [`RELAY`] for the member of this instance id.
 pub fn relay_query(id: &str) -> String {
@@ -135,6 +140,29 @@ pub struct CheckBody {
 pub struct CheckAnswer {
     /// Whether the token is there now.
     pub there: bool,
+}
+
+/// Body of [`MAINTENANCE`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceBody {
+    /// The notices, each newer than what the member has.
+    pub notices: Notices,
+    /// Whether what the member cannot read is set aside for them.
+    #[serde(default)]
+    pub set_unreadable_aside: bool,
+}
+
+/// Body of [`PERMIT`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PermitBody {
+    /// Who, in words.
+    pub by: String,
+    /// Why, in words.
+    pub reason: String,
+    /// For how many seconds at most; it is good for one start.
+    pub seconds: u64,
 }
 
 /// Answer of the acting routes: what is so, or what is under way.

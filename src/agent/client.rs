@@ -181,6 +181,14 @@ impl Client {
         Ok(self.post::<B, Accepted>(member, route, body)?.text)
     }
 
+    /// What the agents of these members answer, all asked at once.
+    pub(super) fn get_all<A: DeserializeOwned>(&self, members: &[&Member], route: &str) -> Vec<Result<A>> {
+        run(join_all(members.iter().map(|member| self.get(member, route, self.limit)))).unwrap_or_else(|e| {
+            let failed = |_| Err(anyhow!("{e:#}"));
+            members.iter().map(failed).collect()
+        })
+    }
+
     async fn get<A: DeserializeOwned>(&self, member: &Member, route: &str, limit: Duration) -> Result<A> {
         let (client, url) = self.target(member, route, limit)?;
         answer(client.get(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal()))).await
@@ -226,6 +234,11 @@ fn with_tls(builder: reqwest::ClientBuilder, files: &AgentsTls) -> Result<reqwes
             .identity(Identity::from_pem(&both).with_context(|| format!("{} and its key", certificate.display()))?);
     }
     Ok(builder)
+}
+
+/// Whether an agent was not reached at all: it may be so in a moment. A refusal is an answer.
+pub fn not_reached(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some()
 }
 
 /// An IPv6 address in a URL stands in brackets.

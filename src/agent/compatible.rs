@@ -51,6 +51,7 @@ pub(super) async fn status(State(agent): State<Arc<Agent>>) -> Response {
         // Galera's own way to say "none".
         "wsrep_local_index": wsrep.local_index.unwrap_or(u64::MAX),
         "healthy": healthy,
+        "maintenance": agent.maintained(),
     }))
     .into_response()
 }

@@ -5,6 +5,7 @@ pub mod api;
 pub mod arbitrator;
 pub mod client;
 mod compatible;
+mod maintenance;
 mod relay;
 pub mod server;
 pub(crate) mod tls;

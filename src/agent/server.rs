@@ -30,9 +30,11 @@ use tokio_rustls::TlsAcceptor;
 use super::api::{
     self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
 };
+use super::maintenance::{self, Keeper};
 use super::{compatible, relay, tls};
 use crate::cluster::health::{Fitness, Health, health};
 use crate::cluster::hold::Hold;
+use crate::cluster::maintenance::Mode;
 use crate::cluster::observation::Observation;
 use crate::config::{AgentConfig, MemberConfig};
 use crate::host::observe::Observer;
@@ -67,6 +69,7 @@ pub(super) struct Snapshot {
 #[derive(Debug)]
 pub(super) struct Agent {
     pub(super) member: MemberConfig,
+    pub(super) maintenance: Arc<Keeper>,
     credentials: String,
     fitness: Fitness,
     nudge: SyncSender<()>,
@@ -147,6 +150,8 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route(api::STOP, post(stop))
         .route(api::DEPARTED, post(departed))
         .route(api::CHECK, post(check))
+        .route(api::MAINTENANCE, get(maintenance::told).post(maintenance::take))
+        .route(api::PERMIT, post(maintenance::permit))
         .route("/mysql_status", get(compatible::mysql_status))
         .route("/sequence_number", get(compatible::sequence_number))
         .layer(from_fn(bounded));
@@ -207,6 +212,7 @@ pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response 
 impl Agent {
     fn begin(config: &AgentConfig, member: MemberConfig) -> Result<Arc<Agent>> {
         let observer = Observer::of(member.clone())?;
+        let maintenance = Keeper::begin(&member)?;
         let (nudge, nudged) = sync_channel::<()>(1);
         let (publish, snapshot) = watch::channel(None);
         let fitness =
@@ -227,7 +233,7 @@ impl Agent {
             }
         })?;
         let credentials = format!("{}:{}", config.username, config.password.reveal());
-        Ok(Arc::new(Agent { member, credentials, fitness, nudge, snapshot }))
+        Ok(Arc::new(Agent { member, maintenance, credentials, fitness, nudge, snapshot }))
     }
 
     /// The last observation, if it still says something.
@@ -268,6 +274,11 @@ impl Agent {
         }
     }
 
+    /// Whether this member is in maintenance, as far as it knows.
+    pub(super) fn maintained(&self) -> bool {
+        self.latest().is_some_and(|s| Mode::of([&s.seen]).over(&self.member.instance).is_some())
+    }
+
     /// Asks `galera-start`, on a thread that may block.
     pub(super) async fn ask(&self, request: socket::Request) -> Result<Reply> {
         let run_dir = self.member.paths.run_dir.clone();
@@ -286,7 +297,9 @@ fn tell_change(last: &mut Option<Health>, now: Health) {
 async fn healthy(State(agent): State<Arc<Agent>>) -> Response {
     let health = agent.health();
     let status = if health.fit { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, health.to_string()).into_response()
+    // The word stays the true one; only a member that does not serve says more than it.
+    let maintained = if health.fit || !agent.maintained() { "" } else { "; maintenance is on" };
+    (status, format!("{health}{maintained}")).into_response()
 }
 
 async fn observation(State(agent): State<Arc<Agent>>, RawQuery(query): RawQuery) -> Response {
@@ -305,7 +318,7 @@ pub(super) fn json_bytes(value: &impl Serialize) -> Response {
 }
 
 /// The body, or 400 with what is wrong with it.
-type Wanted<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Wanted<T> = Result<Json<T>, JsonRejection>;
 
 async fn hold(State(agent): State<Arc<Agent>>, body: Wanted<HoldBody>) -> Response {
     act(&agent, body, |b| {
@@ -337,7 +350,7 @@ async fn departed(State(agent): State<Arc<Agent>>, body: Wanted<DepartedBody>) -
     act(&agent, body, |b| socket::Request::Departed { member: b.member }).await
 }
 
-async fn act<T>(agent: &Agent, body: Wanted<T>, request: impl FnOnce(T) -> socket::Request) -> Response {
+pub(super) async fn act<T>(agent: &Agent, body: Wanted<T>, request: impl FnOnce(T) -> socket::Request) -> Response {
     let body = match body {
         Ok(Json(body)) => body,
         Err(rejection) => return problem(StatusCode::BAD_REQUEST, rejection.body_text()),

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use super::files::rename_durably;
@@ -67,9 +68,22 @@ impl Journal {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    fn is_full(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|m| m.len() > LARGEST)
+    }
+
+    /// Supervisor and agent both write: if both set it aside, the second would put a new one in the place of the old.
+    fn set_aside(&self) -> Result<()> {
+        let path = self.path.with_extension("lock");
+        let file =
+            OpenOptions::new().create(true).append(true).mode(0o640).open(path).context("open the journal's lock")?;
+        let _locked = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).context("lock the journal")?;
+        if self.is_full() { rename_durably(&self.path, &self.path.with_extension("jsonl.1")) } else { Ok(()) }
+    }
+
     fn append(&self, event: &str, details: &Value) -> Result<()> {
-        if std::fs::metadata(&self.path).is_ok_and(|m| m.len() > LARGEST) {
-            rename_durably(&self.path, &self.path.with_extension("jsonl.1"))?;
+        if self.is_full() {
+            self.set_aside()?;
         }
         let mut line = json!({ "at": log::now(), "event": event, "details": details }).to_string();
         line.push('\n');

@@ -34,6 +34,9 @@ struct Arguments {
     /// A member of which something may be lost by that; each must be named
     #[arg(long, value_name = "INSTANCE", requires = "node")]
     accept_missing: Vec<String>,
+    /// Although maintenance is on
+    #[arg(long, requires = "node")]
+    during_maintenance: bool,
     /// Only read the configuration
     #[arg(long)]
     check_config: bool,
@@ -55,5 +58,5 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     prepare::directories("root", &[&config.log_dir], &config.private_files)?;
     let accept_missing = arguments.accept_missing.clone();
     let force = arguments.node.clone().map(|node| Force { node, accept_missing });
-    errand::run(config, arguments.dry_run, force)
+    errand::run(config, arguments.dry_run, force, arguments.during_maintenance)
 }

@@ -10,6 +10,7 @@ use mariadb_galera::config::MemberConfig;
 use mariadb_galera::ctl::looking::{self, Detail, How};
 use mariadb_galera::ctl::own;
 use mariadb_galera::ctl::rejoin::Rejoin;
+use mariadb_galera::errand::maintenance;
 use mariadb_galera::host::prepare;
 use mariadb_galera::small_config;
 
@@ -40,27 +41,29 @@ enum What {
     State,
     /// Give this member's data up, so that it gets a copy of the cluster's
     Rejoin(Rejoin),
+    Maintenance(maintenance::Arguments),
 }
 
 fn main() -> ExitCode {
     match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-ctl", run(&arguments)),
+        Ok(arguments) => cli::end("galera-ctl", run(arguments)),
         Err(code) => code,
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Exit> {
+fn run(arguments: Arguments) -> Result<Exit> {
     let known = small_config::load(&arguments.config)?;
     prepare::directories("root", &[], known.private_files())?;
     match &arguments.what {
         What::Status(how) => return looking::run(&known.whom()?, how, Detail::Short),
         What::Diagnose(how) => return looking::run(&known.whom()?, how, Detail::Whole),
-        What::Seqno | What::State | What::Rejoin(_) => {}
+        What::Seqno | What::State | What::Rejoin(_) | What::Maintenance(_) => {}
     }
     let config: MemberConfig = known.member()?;
     // The local administrator is known by the user that asks over the socket.
     prepare::become_user(&config.mariadb.user)?;
-    match &arguments.what {
+    match arguments.what {
+        What::Maintenance(maintenance) => maintenance.run(&config),
         What::Seqno => own::seqno(&config),
         What::State => own::state(&config),
         What::Rejoin(rejoin) => rejoin.run(&config),

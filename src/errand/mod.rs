@@ -9,6 +9,7 @@
 mod following;
 mod hold;
 mod joining;
+pub mod maintenance;
 mod progress;
 mod steps;
 pub mod table;
@@ -22,9 +23,12 @@ use anyhow::Result;
 use self::following::Followed;
 use self::hold::{Held, Taken};
 use self::progress::Progress;
+use crate::agent::api::{self, PermitBody};
 use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::bootstrap::{Evidence, Fence, Force, NoProof, Proof, Way, forced, proof};
+use crate::cluster::hold::LONGEST_HOLD;
+use crate::cluster::maintenance::{Act, By, Mode, may};
 use crate::cluster::member::{Cluster, Member, listed};
 use crate::cluster::observation::MemberView;
 use crate::cluster::recovery::{Recovery, joiners, recovery};
@@ -39,6 +43,8 @@ pub struct Errand {
     progress: Progress,
     owner: String,
     force: Option<Force>,
+    /// A person knows of the maintenance that is on, and goes on all the same.
+    during_maintenance: bool,
 }
 
 /// How it ended: the code, and the last sentence.
@@ -60,8 +66,9 @@ impl Verdict {
     }
 }
 
-/// Runs the errand; with `dry_run`, only tells what it would do; with `force`, as a person decided.
-pub fn run(config: BootstrapConfig, dry_run: bool, force: Option<Force>) -> Result<Exit> {
+/// Runs the errand; with `dry_run`, only tells what it would do; with `force`, as a person decided, and with
+/// `during_maintenance` also where maintenance is on.
+pub fn run(config: BootstrapConfig, dry_run: bool, force: Option<Force>, during_maintenance: bool) -> Result<Exit> {
     let mut errand = Errand {
         client: Client::new(&config.agents, config.timeouts.ask, GALERA_PORT),
         progress: Progress::begin(&config.log_dir, &config.runs_on),
@@ -69,6 +76,7 @@ pub fn run(config: BootstrapConfig, dry_run: bool, force: Option<Force>) -> Resu
         cluster: config.cluster,
         timeouts: config.timeouts,
         force,
+        during_maintenance,
     };
     let verdict = errand.recover(dry_run)?;
     errand.progress.finish(&verdict.text);
@@ -85,6 +93,7 @@ pub fn by_itself(config: &MemberConfig, seen: &[Member]) -> Result<Verdict> {
         cluster: config.cluster.clone(),
         timeouts: config.timeouts.of_recovery(),
         force: None,
+        during_maintenance: false,
     };
     match hold::take(&errand.client, seen, &errand.owner)? {
         Taken::Held(held) => errand.lead(&held),
@@ -127,6 +136,9 @@ impl Errand {
                     Followed::LeaderGone => continue,
                 }
             }
+            if !dry_run && let Some(verdict) = self.kept_by_maintenance(&views)? {
+                return Ok(verdict);
+            }
             if !dry_run && self.waited_for_joiners(&views)? {
                 continue;
             }
@@ -157,6 +169,29 @@ impl Errand {
                 },
             }
         }
+    }
+
+    /// Refuses where maintenance is on, unless a person named the member and knows of it: then the members are
+    /// let obey.
+    fn kept_by_maintenance(&self, views: &[MemberView]) -> Result<Option<Verdict>> {
+        let mode = Mode::of(views.iter().filter_map(MemberView::seen));
+        let Err(why) = may(Act::Begin, By::Itself, "", &mode) else { return Ok(None) };
+        if matches!(recovery(&self.cluster, views), Recovery::Healthy(_)) {
+            return Ok(None);
+        }
+        let by = if self.during_maintenance && self.force.is_some() { By::Person } else { By::Itself };
+        if may(Act::Begin, by, "", &mode).is_err() {
+            return Ok(Some(Verdict::refused(format!(
+                "Refused: {why}, so nothing is begun. Nothing was changed. End it with `galera-ctl maintenance off`, or name the member to go on from: /var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance."
+            ))));
+        }
+        let body = PermitBody { by: self.owner.clone(), reason: why, seconds: LONGEST_HOLD };
+        let waits =
+            |v: &&MemberView| hold::supervisor(v).is_some_and(|s| s.stance.permit.is_none()) && !steps::synced(v);
+        for view in views.iter().filter(waits) {
+            self.client.tell(&view.member, api::PERMIT, &body)?;
+        }
+        Ok(None)
     }
 
     /// Where a primary component exists, members that are on their way into it are waited for; true if

@@ -5,7 +5,8 @@ require_relative 'rendering'
 RSpec.describe 'properties', type: :rendering do
   jobs = Dir.children(File.join(RELEASE_DIR, 'jobs')).sort
   needed = { 'mariadb' => {}, 'galera-agent' => { 'password' => 'x' }, 'bootstrap' => {},
-             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {} }
+             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {},
+             'maintenance' => { 'mode' => 'on', 'reason' => 'r' } }
   tls = { 'replication' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }, 'server' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' } }
   agent_tls = { 'ca' => 'CA', 'server' => { 'certificate' => 'C', 'private_key' => 'K' }, 'client' => { 'certificate' => 'C', 'private_key' => 'K' } }
   # What else must be set for a property to count.
@@ -19,6 +20,7 @@ RSpec.describe 'properties', type: :rendering do
   end
   values = {
     'gcache_size' => '1G', 'innodb_log_file_size' => '1G',
+    'mode' => 'off',
     'auto_recovery' => 'errand', 'sst_method' => 'rsync', 'innodb_flush_log_at_trx_commit' => 2, 'seeded_databases' => ['shop'], 'provider_options' => { 'gcs.fc_limit' => 5 },
     'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
   }

@@ -7,7 +7,7 @@ RSpec.describe 'The release', type: :rendering do
   pem = { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }
   everything = { 'mariadb' => { 'tls' => { 'replication' => pem, 'server' => pem } },
                  'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {},
-                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {} }
+                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {}, 'maintenance' => {} }
 
   define_method(:jobs) { jobs }
   define_method(:files_of) { |name| rendered(name, properties: everything.fetch(name)) }
@@ -90,7 +90,7 @@ RSpec.describe 'The release', type: :rendering do
     end
 
     it 'has no service for errands' do
-      expect(%w[bootstrap diagnose rejoin smoke-tests].map { |job| render(job, 'monit') }).to all(eq(''))
+      expect(%w[bootstrap diagnose maintenance rejoin smoke-tests].map { |job| render(job, 'monit') }).to all(eq(''))
     end
 
     it 'restarts the agent without touching mariadbd (H17)' do

@@ -56,7 +56,7 @@ impl fmt::Display for Diagnosis {
 
 /// The text in lines of at most [`WIDTH`] columns; the lines after the first are indented further. A word
 /// that is longer than a line stays whole, so that it can be copied.
-pub(super) fn wrapped(indent: &str, text: &str) -> String {
+pub fn wrapped(indent: &str, text: &str) -> String {
     let mut lines = vec![indent.to_owned()];
     for word in text.split_whitespace() {
         let line = lines.last().map_or(0, |l| l.chars().count());

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use self::switch::{On, Switch};
 use crate::cli::{Exit, complain};
+use crate::cluster::diagnosis::wrapped;
 use crate::cluster::maintenance::Scope;
 use crate::config::{self, Config, MemberConfig};
 use crate::host::clock::seconds_since_epoch;
@@ -187,7 +188,7 @@ fn by(owner: Option<String>) -> String {
 }
 
 fn refused(why: &str) -> Exit {
-    println!("Refused: {why}. Nothing was changed.");
+    println!("{}", wrapped("", &format!("Refused: {why}. Nothing was changed.")));
     Exit::Refused
 }
 

@@ -9,7 +9,7 @@ use super::{refused, usage};
 use crate::agent::api::{self, Accepted, MaintenanceBody, PermitBody};
 use crate::agent::client::{Client, not_reached};
 use crate::cli::Exit;
-use crate::cluster::diagnosis::{MemberCode, diagnose};
+use crate::cluster::diagnosis::{MemberCode, diagnose, wrapped};
 use crate::cluster::hold::LONGEST_HOLD;
 use crate::cluster::maintenance::{
     LOOKS_AFTER, Mode, Notice, Notices, Says, Scope, Undone, plan, ready_to_end, under_way,
@@ -100,10 +100,10 @@ impl<'a> Switch<'a> {
         let same = known.filter(|n| asked.is_as(n)).cloned();
         let notice = same.unwrap_or_else(|| asked.notice(known, epoch, now, &in_flight));
         let told = self.tell(&mode.notices().clone().with(notice.clone()), asked.replace)?;
-        println!("{notice}.\n{}", telling::acknowledged(&told));
+        println!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
         if !in_flight.is_empty() {
             println!(
-                "Left undone, and now yours (status goes on showing it until the member is well):\n{}",
+                "Left undone, and now yours; status shows it until the member is well:\n{}",
                 telling::listed(&in_flight)
             );
         }
@@ -125,7 +125,7 @@ impl<'a> Switch<'a> {
             // Members that were away may not have heard of it.
             let told = self.tell(mode.notices(), false)?;
             let word = known.map_or(format!("maintenance of {scope} was never on"), Notice::to_string);
-            println!("{word}: nothing to end.\n{}", telling::acknowledged(&told));
+            println!("{}\n{}", wrapped("", &format!("{word}: nothing to end.")), telling::acknowledged(&told));
             return Ok(all_of(&told));
         }
         let found = diagnose(&self.config.cluster, &views);
@@ -144,7 +144,7 @@ impl<'a> Switch<'a> {
             return Ok(usage(&fault));
         }
         let told = self.tell(&mode.notices().clone().with(notice.clone()), set_aside)?;
-        println!("{notice}.\n{}", telling::acknowledged(&told));
+        println!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
         println!("Each member looks {LOOKS_AFTER} times more before it does anything by itself.");
         Ok(all_of(&told))
     }
@@ -156,7 +156,10 @@ impl<'a> Switch<'a> {
         let member = self.config.cluster.member(name).context("the member is expected")?;
         let body = PermitBody { by: by.to_owned(), reason: reason.to_owned(), seconds: LONGEST_HOLD };
         let said = self.client.tell(member, api::PERMIT, &body)?;
-        println!("{said}. What it does is in its galera-start.log; `galera-ctl status` tells too.");
+        println!(
+            "{}",
+            wrapped("", &format!("{said}. What it does is in its galera-start.log; `galera-ctl status` tells too."))
+        );
         Ok(Exit::Done)
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cluster::diagnosis::{WarningCode, diagnose};
+use crate::cluster::diagnosis::{WarningCode, diagnose, wrapped};
 use crate::cluster::maintenance::{Mode, Notice, Planned, Undone};
 use crate::cluster::member::Cluster;
 use crate::cluster::observation::MemberView;
@@ -22,18 +22,21 @@ impl Acknowledged {
 /// One line a member.
 pub(super) fn acknowledged(all: &[Acknowledged]) -> String {
     let line = |a: &Acknowledged| match &a.result {
-        Ok(()) => format!("  {}  acknowledged", a.member),
-        Err(e) => format!("  {}  NOT acknowledged: {e:#}", a.member),
+        Ok(()) => format!("  {} acknowledged", a.member),
+        Err(e) => wrapped("  ", &format!("{} NOT acknowledged: {e:#}", a.member)),
     };
     let mut lines: Vec<String> = all.iter().map(line).collect();
     if !all.iter().all(Acknowledged::is_so) {
-        lines.push("A member that is away takes it over from the others once its agent reaches one of them.".into());
+        lines.push(wrapped(
+            "",
+            "A member that is away takes it over from the others once its agent reaches one of them.",
+        ));
     }
     lines.join("\n")
 }
 
 pub(super) fn listed(undone: &[Undone]) -> String {
-    undone.iter().map(|u| format!("  {u}")).collect::<Vec<_>>().join("\n")
+    undone.iter().map(|u| wrapped("  ", &u.to_string())).collect::<Vec<_>>().join("\n")
 }
 
 /// What would happen by itself.
@@ -41,23 +44,23 @@ pub(super) fn planned(plan: &[Planned]) -> String {
     if plan.is_empty() {
         return "Without maintenance nothing would happen by itself.".into();
     }
-    let lines: Vec<String> = plan.iter().map(|p| format!("  {}  would {}", p.member, p.what)).collect();
+    let lines: Vec<String> = plan.iter().map(|p| wrapped("  ", &format!("{} would {}", p.member, p.what))).collect();
     format!("Without maintenance, by themselves:\n{}", lines.join("\n"))
 }
 
 /// Who says what, and what is to be known about it.
 pub(super) fn status(cluster: &Cluster, views: &[MemberView]) -> String {
     let mode = Mode::of(views.iter().filter_map(MemberView::seen));
-    let mut lines: Vec<String> = mode.notices().all().map(|n| format!("{n}.")).collect();
+    let mut lines: Vec<String> = mode.notices().all().map(|n| wrapped("", &format!("{n}."))).collect();
     if lines.is_empty() {
         lines.push("Maintenance was never on.".into());
     }
-    lines.extend(views.iter().map(|view| format!("  {}  {}", view.member.name, says(view))));
+    lines.extend(views.iter().map(|view| wrapped("  ", &format!("{}: {}", view.member.name, says(view)))));
     let ours =
         [WarningCode::MaintenanceExpired, WarningCode::MaintenanceInconsistent, WarningCode::UnfinishedOperation];
     let found = diagnose(cluster, views);
     let told = found.warnings.iter().filter(|w| ours.contains(&w.code));
-    lines.extend(told.map(|w| format!("warning {}: {}", w.code, w.sentence)));
+    lines.extend(told.map(|w| wrapped("", &format!("warning {}: {}", w.code, w.sentence))));
     lines.join("\n")
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::position::Position;
+
 /// Whether the log's last word is that the component is primary; none where it says nothing about it.
 pub fn in_primary_component(log: &str) -> Option<bool> {
     const MARK: &str = "New COMPONENT: primary = ";
@@ -15,6 +17,26 @@ pub fn in_primary_component(log: &str) -> Option<bool> {
 /// and never becomes Synced. Seen when two members receive IST at the same moment.
 pub fn must_restart(log: &str) -> Option<&str> {
     log.lines().rev().find(|line| line.contains("[ERROR]") && line.contains("node restart required"))
+}
+
+/// Where the group stood when the last primary component was made by hand, with `pc.bootstrap`: Galera's own word,
+/// whenever it is read. What this component commits comes after it; the same numbers elsewhere are other transactions.
+pub fn promoted_at(log: &str) -> Option<Position> {
+    const MARK: &str = "New COMPONENT: primary = ";
+    let begun = log.rfind("New COMPONENT: primary = yes, bootstrap = yes")?;
+    let mut lines = log.get(begun..)?.lines();
+    lines.next();
+    let mut results =
+        lines.take_while(|line| !line.contains(MARK)).skip_while(|line| !line.contains("Quorum results:"));
+    let mut value = |name: &str| {
+        results.find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == name).then(|| value.trim().trim_end_matches(',').to_owned())
+        })
+    };
+    let seqno = value("act_id")?;
+    let history = value("group UUID")?;
+    format!("{history}:{seqno}").parse().ok()
 }
 
 /// A kind of line that proves something (K8).
@@ -152,6 +174,30 @@ mod tests {
         assert_eq!(in_primary_component(&format!("{yes}\nx\n{no}\n")), Some(false));
         assert_eq!(in_primary_component(&format!("{no}\n{yes}\nx")), Some(true));
         assert_eq!(in_primary_component("nothing"), None);
+    }
+
+    #[test]
+    fn h13_a_promotion_by_hand_tells_where_the_group_stood() {
+        let promotion = |seqno: &str| {
+            format!(
+                "2026-11-21  9:50:04 0 [Note] WSREP: New COMPONENT: primary = yes, bootstrap = yes, my_idx = 0, memb_num = 1\n\
+                 2026-11-21  9:50:04 0 [Note] WSREP: Quorum: No node with complete state:\n\n\tLast  seqno  : 375\n\
+                 2026-11-21  9:50:04 0 [Note] WSREP: Quorum results:\n\tversion    = 6,\n\tcomponent  = PRIMARY,\n\
+                 \tconf_id    = 3,\n\tmembers    = 1/1 (joined/total),\n\tact_id     = {seqno},\n\tlast_appl. = 369,\n\
+                 \tvote policy= 0,\n\tgroup UUID = 2088869b-e590-11f1-a003-dfbcc1687dda\n"
+            )
+        };
+        let later = "[Note] WSREP: New COMPONENT: primary = yes, bootstrap = no, my_idx = 0, memb_num = 2\n\
+                     [Note] WSREP: Quorum results:\n\tact_id     = 400,\n\tgroup UUID = 2088869b-e590-11f1-a003-dfbcc1687dda\n";
+        for (log, expected) in [
+            (promotion("375"), Some("2088869b-e590-11f1-a003-dfbcc1687dda:375")),
+            (promotion("17") + &promotion("375") + later, Some("2088869b-e590-11f1-a003-dfbcc1687dda:375")),
+            (later.to_owned(), None),
+            (promotion("-1"), None),
+            (promotion("375").replace("act_id", "other") + later, None),
+        ] {
+            assert_eq!(promoted_at(&log).map(|p| p.to_string()).as_deref(), expected, "{log}");
+        }
     }
 
     #[test]

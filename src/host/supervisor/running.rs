@@ -363,7 +363,10 @@ impl Supervising {
         let Stage::Running(running) = &mut self.stage else {
             return;
         };
-        if running.settled_in.is_some() && running.remembered.is_none_or(|at| at.elapsed() > REMEMBER_EVERY) {
+        // Only in a view that is settled: how the component came about must be known before what it commits is taken
+        // for part of what was before.
+        let settled = running.settled_in.is_some_and(|(view, _)| view == wsrep.cluster_conf_id);
+        if settled && running.remembered.is_none_or(|at| at.elapsed() > REMEMBER_EVERY) {
             running.remembered = Some(Instant::now());
             if let Err(e) = self.keep(|memory| memory.last_position = Some(position)) {
                 log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);

@@ -1,5 +1,6 @@
 //! What follows Synced: databases and users, the lineage, and what is remembered of the view.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,10 @@ use crate::cluster::lineage::{Incarnation, Lineage};
 use crate::cluster::observation::{MemberView, Sql};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::config::{self, MemberConfig, SeedConfig};
+use crate::galera::log_lines::promoted_at;
 use crate::galera::position::Position;
 use crate::galera::wsrep::Wsrep;
-use crate::host::{seed, sql, upgrade};
+use crate::host::{mariadbd, seed, sql, upgrade};
 use crate::log;
 
 /// How often what follows Synced is done again in an unchanged view: a peer's agent may have been away.
@@ -108,7 +110,7 @@ impl Supervising {
             return Ok(());
         };
         let own = self.store.memory();
-        let stood = running.stood_without_quorum.or(own.last_position).unwrap_or(position);
+        let stood = running.stood_without_quorum;
         let mut lineage = own.lineage.longer(&settled.lineage).clone();
         if lineage.is_empty() {
             // A first deploy that got here, or a cluster that ran before this release looked after it.
@@ -121,6 +123,11 @@ impl Supervising {
             if !view.represented_here() {
                 bail!("this component was promoted by hand, and the member that represents it has not recorded that");
             }
+            // Galera's word counts first: the moment without quorum may have been too short to be seen, and what was
+            // committed since is the new component's own.
+            let told = promoted_at(&mariadbd::error_log_since(&self.config, 0))
+                .filter(|told| told.against(position).is_ok_and(|than| than != Ordering::Greater));
+            let stood = told.or(stood).or(own.last_position).unwrap_or(position);
             let incarnation = self.incarnation(stood, "promoted by hand, with pc.bootstrap", &[])?;
             log::warn("bootstrap.by_hand", &[("began_at", &stood)]);
             self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
@@ -155,6 +162,7 @@ impl Supervising {
         let again = running.settled_in.is_some_and(|(view, _)| view == settled.conf_id);
         running.settled_in = Some((settled.conf_id, Instant::now()));
         running.remembered = Some(Instant::now());
+        running.stood_without_quorum = None;
         if !again || !seeded.is_empty() {
             log::info("synced", &[("size", &wsrep.cluster_size), ("seeded", &seeded.join(", "))]);
             let details = json!({ "position": position, "size": wsrep.cluster_size, "seeded": seeded });

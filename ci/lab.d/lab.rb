@@ -199,17 +199,7 @@ class Lab
     raise Failed, "there is no lab #{name}; `ci/lab up` makes it"
   end
 
-  # The packages: our executables as they were built, and the rest as LabParts::Packages says.
   def install_packages
-    ours = File.join(dir, 'packages', 'mariadb-galera', 'bin')
-    FileUtils.mkdir_p(ours)
-    programs = Dir[File.join(RELEASE, 'target', ENV.fetch('LAB_PROFILE', 'release'), 'galera-*')].select { |f| File.executable?(f) && File.file?(f) }
-    raise Failed, 'there are no executables: run `cargo build --release` first' if programs.empty?
-    programs.each do |program|
-      # A running program cannot be written over, but its name can be given to another file.
-      FileUtils.cp(program, "#{ours}/.new")
-      File.rename("#{ours}/.new", File.join(ours, File.basename(program)))
-    end
     packages.install
     vms.each { |v| FileUtils.mkdir_p(v.vcap) ; link_packages(v) }
   end

@@ -4,12 +4,12 @@ require 'fileutils'
 require_relative '../release.d/compile'
 
 module LabParts
-  # What lies in /var/vcap/packages besides our executables: links onto what Debian has installed, or, where
+  # What lies in /var/vcap/packages: our executables as Cargo built them, links onto what Debian has installed; or, where
   # LAB_COMPILED names them ("1" means all), this release's packages as `ci/compile` made them.
   class Packages
     MARIADB = %w[mariadb mariadb-install-db mariadb-backup mariabackup mbstream mariadb-upgrade mariadb-check my_print_defaults
                  resolveip mariadb-dump].freeze
-    COMPILED = %w[galera-4 haproxy mariadb rsync socat].freeze
+    COMPILED = %w[galera-4 haproxy mariadb mariadb-galera rsync socat].freeze
 
     def initialize(dir) = @dir = dir
 
@@ -17,11 +17,25 @@ module LabParts
       compiled = ENV['LAB_COMPILED'] == '1' ? COMPILED : ENV.fetch('LAB_COMPILED', '').split(',')
       compiled.each { |name| link(compiled_package(name), File.join(@dir, name)) }
       debian.except(*compiled).each { |name, links| tree(name, links) }
+      ours unless compiled.include?('mariadb-galera')
     end
 
     def names = Dir.children(@dir)
 
     private
+
+    def ours
+      bin = File.join(@dir, 'mariadb-galera', 'bin')
+      FileUtils.mkdir_p(bin)
+      built = File.join(Lab::RELEASE, 'target', ENV.fetch('LAB_PROFILE', 'release'), 'galera-*')
+      programs = Dir[built].select { |f| File.executable?(f) && File.file?(f) }
+      raise Failed, 'there are no executables: run `cargo build --release` first' if programs.empty?
+      programs.each do |program|
+        # A running program cannot be written over, but its name can be given to another file.
+        FileUtils.cp(program, "#{bin}/.new")
+        File.rename("#{bin}/.new", File.join(bin, File.basename(program)))
+      end
+    end
 
     # socat and rsync are found by PATH.
     def debian

@@ -26,11 +26,13 @@ RSpec.describe 'a deployment under load', type: :cluster do
     figures
   end
 
-  it 'grows from 1 to 3 to 5, and shrinks to 3 (Q5, Q6, S6)' do
+  it 'grows from 1 to 3 to 5, is updated as 5, and shrinks to 3 (Q5, Q6, S6)' do
     under_load('1 to 3') { lab.deploy(nodes: 3) }
     figures = under_load('3 to 5') { lab.deploy(nodes: 5) }
     expect(figures.longest).to be < TAKE_OVER
     expect(lab.members.map { |i| wsrep(i, 'cluster_size') }).to eq(%w[5 5 5 5 5])
+    figures = under_load('a rolling update of 5') { lab.deploy(properties: lab.properties.merge('mariadb.max_connections' => 55)) }
+    expect(figures.longest).to be < TAKE_OVER
     figures = under_load('5 to 3') { lab.deploy(nodes: 3) }
     expect(figures.longest).to be < TAKE_OVER
   end

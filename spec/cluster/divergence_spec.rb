@@ -167,7 +167,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     expect_nothing_lost
   end
 
-  it 'two primaries made by hand: seen, named, nothing made worse, and the side that is left is not taken back in silence (H10, H12, S4)' do
+  it 'two primaries made by hand: seen, named, nothing made worse, and the side that is left is not taken back in silence (H10, H12, S4, Q20)' do
     write(0, "before the split #{SecureRandom.hex(4)}")
     # Galera's links are cut, the agents' are not.
     lab.exec(2, 'nft', 'add table inet galera; add chain inet galera in { type filter hook input priority 0; }; add rule inet galera in tcp dport 4567 drop; add rule inet galera in tcp sport 4567 drop')

@@ -65,7 +65,7 @@ RSpec.describe 'the proxy', type: :cluster do
     expect(lab.exec('proxy/0', 'stat', '-L', '-c', '%a %U', '/var/vcap/jobs/proxy/config/haproxy.cfg').out).to eq("600 vcap\n")
   end
 
-  it 'moves the clients when the writer is killed, and not back when it returns (Q8, M3)' do
+  it 'moves the clients when the writer is killed, and not back when it returns (Q8, H8, M3)' do
     during('writer killed -9') do
       lab.monit('mysql/0', 'unmonitor', 'mariadb')
       lab.kill('mysql/0')
@@ -127,7 +127,7 @@ RSpec.describe 'the proxy', type: :cluster do
     expect_to_stay_at(moved_to)
   end
 
-  it 'moves the clients when the writer is cut off from the others, although it lives and can be reached (Q1, Q8)' do
+  it 'moves the clients when the writer is cut off from the others, although it lives and can be reached (Q1, Q8, Q16)' do
     cut = the_writer
     during("#{cut} cut off from the members: non-primary") do
       others_than(cut).each { |other| lab.cut_link(cut, other) }

@@ -356,7 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn k6_the_start_argument_of_a_member_that_waits() {
+    // K6, S22: evidence where no client gets an answer.
+    fn k6_s22_the_start_argument_of_a_member_that_waits() {
         let waiting = Process {
             pid: 7,
             started: 0,

@@ -382,7 +382,8 @@ mod tests {
     }
 
     #[test]
-    fn h16_with_auto_recovery_errand_a_person_decides_when() {
+    // H16, S17: to join is cheap and stays automatic, to begin is not.
+    fn h16_s17_with_auto_recovery_errand_a_person_decides_when() {
         let known = |n, seqno| down(n, seqno).remembers(remembering(&[(1, 0)]));
         let others = [seen(known(0, 8)), seen(known(2, 8))];
         let found = decide(&cluster(3), AutoRecovery::Errand, &member(1), &known(1, 9), &others).to_string();

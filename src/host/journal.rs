@@ -98,6 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
+    // S21
     fn s21_an_event_is_one_json_line() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::in_dir(dir.path());

@@ -110,7 +110,8 @@ fn more_members_than_columns_are_told_by_what_is_cut() {
 }
 
 #[test]
-fn s10_s15_a_second_look_confirms_or_tells_what_changed() {
+// S10, S15, S16
+fn s10_s15_s16_a_second_look_confirms_or_tells_what_changed() {
     let cluster = cluster(3);
     let look = |views: &[MemberView]| diagnose(&cluster, views);
     let of = |wanted: &str| situations().into_iter().find(|(name, _)| *name == wanted).unwrap().1;

@@ -22,6 +22,7 @@ fn uuid(n: u128) -> Uuid {
 }
 
 #[test]
+// S1, S5, S7, S8, S13, S18
 fn s1_s5_s7_s8_s13_s18_a_member_that_is_not_seen() {
     use PortAnswer::{Open, Silent};
     let listed = |n| primary(n, 9, &[0, 2]);
@@ -192,6 +193,7 @@ fn k17_q10_h13_a_member_that_is_down_while_nobody_is_primary() {
 }
 
 #[test]
+// Q14
 fn q14_the_members_that_the_group_knows_as_late_or_evicted() {
     let told = |n, change: fn(&mut Wsrep)| three(n).wsrep(change);
     let late = |w: &mut Wsrep| w.evs_delayed = format!("{}:tcp://10.0.0.2:4567:6,", uuid(3));

@@ -60,6 +60,7 @@ fn check(cases: Vec<(Vec<MemberView>, ClusterCode, &str)>) {
 }
 
 #[test]
+// S1, S2, S3, S5, S8, S9, S14
 fn s1_s2_s3_s5_s8_s9_s14_somebody_is_primary() {
     let slow = |w: &mut crate::galera::wsrep::Wsrep| w.flow_control_active = true;
     let closed = |n, sql| three(n).with(|o| (o.wsrep, o.sql) = (None, sql));

@@ -13,6 +13,9 @@ module Release
     ACCEPTED = ['0BSD', 'Apache-2.0', 'Apache-2.0 WITH LLVM-exception', 'BSD-2-Clause', 'BSD-3-Clause', 'BSL-1.0', 'CC0-1.0',
                 'CDLA-Permissive-2.0', 'ISC', 'MIT', 'MPL-2.0', 'Unicode-3.0', 'Unlicense', 'Zlib'].freeze
 
+    # Crates that name a file in place of a licence; read, and said here.
+    BY_FILE = { 'webpki 0.22.4' => 'ISC' }.freeze
+
     module_function
 
     def document(root = ROOT)
@@ -51,7 +54,10 @@ module Release
 
     def row(*cells) = "|#{cells.map { |cell| cell ? " #{cell} |" : ' |' }.join}"
 
-    def crates(root = ROOT) = metadata(root)['packages'].select { |p| p['source'] }.sort_by { |p| [p['name'], p['version']] }
+    def crates(root = ROOT)
+      found = metadata(root)['packages'].select { |p| p['source'] }.sort_by { |p| [p['name'], p['version']] }
+      found.map { |p| { 'license' => BY_FILE["#{p['name']} #{p['version']}"] }.merge(p.compact) }
+    end
 
     # What the executables are linked from on this platform: normal dependencies, and theirs. A procedural macro and
     # what that needs run in the compiler only.

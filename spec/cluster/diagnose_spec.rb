@@ -194,6 +194,7 @@ RSpec.describe 'galera-ctl diagnose', type: :cluster do
     lab.kill(2)
     wait('mysql/2 to be out') { wsrep(0, 'cluster_size') == '2' }
     expect(lab.sql(0, 'INSERT INTO x.t VALUES ()')).to be_ok
+    wait('both to remember the view of two') { [0, 1].all? { |i| remembers_view_of(i) == 2 } }
     total_outage
     status, out, codes = diagnosed('AllDownCrashed')
     expect([status, codes['mysql/2'], out]).to match([11, 'StaleMember', a_string_matching(%r{behind, in transactions: mysql/2 by \d+.*mysql/[01]\s+begins.*bosh run-errand\s+bootstrap}mi)])
@@ -201,6 +202,7 @@ RSpec.describe 'galera-ctl diagnose', type: :cluster do
     lab.power_off(2)
     expect(diagnosed('PartialKnowledge').first(2)).to match([11, a_string_including('LastViewComplete')])
     lab.power_on(2)
+    wait_phase('mysql/2', 'waiting')
     lab.power_off(1)
     expect(diagnosed('PartialKnowledge').first(2)).to match([12, a_string_matching(%r{What prevents more.*not seen: mysql/1.*Bootstrap while a\s+member is not seen}m)])
     expect([0, 2].map { |i| lab.mariadbd(i) }).to eq([nil, nil])

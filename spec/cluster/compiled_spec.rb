@@ -4,7 +4,7 @@ require_relative 'support'
 
 # What `ci/compile` has made, at work: the rest of the specs run on Debian's parts.
 RSpec.describe 'a cluster on compiled packages', type: :cluster do
-  built, missing = %w[galera-4 mariadb rsync socat].partition do |name|
+  built, missing = LabParts::Packages::COMPILED.partition do |name|
     package = Release::Package.new(name)
     package.unmatched.empty? && Release::Compile.new(package).compiled?
   end

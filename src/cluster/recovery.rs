@@ -54,7 +54,7 @@ pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
         }
         Primaries::None => {}
     }
-    if let Some(members) = restorable(views) {
+    if let Some(members) = restorable(views).filter(|members| !in_vain(views, members)) {
         let names = listed(members.iter().map(String::as_str));
         return Recovery::UnderWay(format!("{names} restore their saved view together"));
     }
@@ -67,6 +67,18 @@ pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
         Ok(proof) => Recovery::Begin(proof),
         Err(no) => Recovery::Refuse(no),
     }
+}
+
+/// Whether the members of a saved view have been together without quorum for so long that Galera will not restore it:
+/// an arbitrator was in that view too, say, and is another one by now.
+fn in_vain(views: &[MemberView], members: &[String]) -> bool {
+    let of = |name: &String| views.iter().find(|v| v.member.name == *name).and_then(MemberView::seen);
+    members.iter().all(|name| {
+        of(name).is_some_and(|o| {
+            let seconds = o.supervisor.present().and_then(|s| s.view_seconds);
+            o.lives_without_quorum() && seconds.is_some_and(|s| s >= SETTLED_VIEW)
+        })
+    })
 }
 
 /// What this member is at, where that ends by itself within a bound.
@@ -145,7 +157,17 @@ mod tests {
             let o = primary(n, 9, &[1, 2]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
             o.phase(Phase::Serving).view_for(seconds)
         };
+        let together = |seconds| -> Vec<MemberView> {
+            let of = |n| {
+                let o =
+                    three(n).state(ClusterStatus::NonPrimary, LocalState::Initialized).saved(view(n, 6, &[0, 1, 2]));
+                seen(o.phase(Phase::Serving).view_for(seconds))
+            };
+            vec![of(0), of(1), of(2)]
+        };
         for (views, expected, why) in [
+            (together(5), "under way: mysql/0, mysql/1, mysql/2 restore", "Galera merges the members of a view"),
+            (together(20), "begin mysql/0 (Promote)", "and where it does not, nobody waits for ever"),
             (vec![seen(three(0)), seen(three(1)), seen(three(2))], "healthy", "all well"),
             (vec![seen(pair(0)), seen(pair(1)), seen(down(2, 9))], "primary, out: mysql/2", "one is out"),
             (

@@ -134,7 +134,10 @@ impl Garbd {
             if begun.elapsed() > limit {
                 self.process.signal(Signal::SIGKILL)?;
                 wait_gone(self.process, Duration::from_secs(10))?;
-                self.lives();
+                // Its first thread may be gone before the others; reaped is only the whole.
+                if let Some(child) = &mut self.child {
+                    let _ = child.wait();
+                }
                 bail!("garbd did not end within {} s of SIGTERM, and was killed", limit.as_secs());
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -94,7 +94,8 @@ impl Supervising {
     }
 
     /// Tells the others that this member left in order, so that none of them takes it for lost when it is
-    /// asked whether it may leave too. Whoever is not reached takes it for lost: that errs on the safe side.
+    /// asked whether it may leave too. Whoever is not reached takes it for lost: that errs on the safe side, but
+    /// then `bosh stop` of all is refused at the last of them; hence a second try.
     fn say_goodbye(&self) {
         let client = Client::new(&self.config.agents, self.config.timeouts.ask, self.config.mariadb.galera_port);
         let body = DepartedBody { member: self.me.name.clone() };
@@ -102,7 +103,9 @@ impl Supervising {
             for other in self.config.cluster.members.iter().filter(|m| m.name != self.me.name) {
                 let (client, body) = (&client, &body);
                 scope.spawn(move || {
-                    if let Err(e) = client.tell(other, api::DEPARTED, body) {
+                    let told =
+                        client.tell(other, api::DEPARTED, body).or_else(|_| client.tell(other, api::DEPARTED, body));
+                    if let Err(e) = told {
                         log::info("goodbye.not_told", &[("to", &other.name), ("why", &format!("{e:#}"))]);
                     }
                 });

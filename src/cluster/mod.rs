@@ -16,6 +16,7 @@
 //! | may the arbitrator vote? | [`arbitration`] |
 //! | what does it all mean, in words for a person? | [`diagnosis`] |
 //! | what does the errand do? | [`recovery`] |
+//! | what happened, when, on which member? | [`timeline`] |
 
 pub mod arbitration;
 pub mod bootstrap;
@@ -35,6 +36,7 @@ pub mod restore;
 pub mod standing;
 pub mod start;
 pub mod started;
+pub mod timeline;
 
 #[cfg(test)]
 mod model;

@@ -2,7 +2,10 @@
 
 pub mod grastate;
 pub mod gvwstate;
+pub mod log_events;
+pub mod log_identities;
 pub mod log_lines;
+pub mod moment;
 pub mod position;
 pub mod recovery;
 pub mod uuid;

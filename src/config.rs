@@ -19,6 +19,11 @@ impl BadConfig {
     pub fn saying(what: String) -> BadConfig {
         BadConfig(format!("configuration: {what}"))
     }
+
+    /// Something else that a person gave and that cannot be used.
+    pub fn of(what: impl Into<String>) -> BadConfig {
+        BadConfig(what.into())
+    }
 }
 
 impl std::fmt::Display for BadConfig {
@@ -63,6 +68,7 @@ fn parse<C: Config>(text: &str) -> Result<C, String> {
     }
 }
 
+/// A duration as configuration writes it.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     humantime::parse_duration(&text)
@@ -89,6 +95,27 @@ pub struct MemberConfig {
     pub open_files: u64,
     /// Bounds.
     pub timeouts: Timeouts,
+    /// What is told of what happens.
+    #[serde(default)]
+    pub hooks: Option<Hooks>,
+}
+
+/// The operator's executables that are told of what happens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hooks {
+    /// Where their folders are; a `*` stands for every folder there.
+    pub directory: String,
+    /// How long one of them may take.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Hooks {
+    fn fault(&self) -> Option<String> {
+        (!self.directory.starts_with('/'))
+            .then(|| format!("hooks.directory: expected an absolute path, found {:?}", self.directory))
+    }
 }
 
 /// How members' agents are asked.
@@ -242,7 +269,7 @@ impl Config for MemberConfig {
         if self.paths.state_dir.starts_with(&self.mariadb.data_dir) {
             return Some("paths.state_dir: must not lie in mariadb.data_dir, a state transfer wipes that".into());
         }
-        self.agents.fault()
+        self.agents.fault().or_else(|| self.hooks.as_ref()?.fault())
     }
 }
 
@@ -420,6 +447,12 @@ pub struct BootstrapConfig {
     pub private_files: Vec<PathBuf>,
     /// Bounds.
     pub timeouts: BootstrapTimeouts,
+    /// Where evidence is kept before anything is done; not kept where there is none.
+    #[serde(default)]
+    pub incidents: Option<PathBuf>,
+    /// What is told of what happens.
+    #[serde(default)]
+    pub hooks: Option<Hooks>,
 }
 
 /// Bounds of the errand's steps.
@@ -442,7 +475,7 @@ pub struct BootstrapTimeouts {
 
 impl Config for BootstrapConfig {
     fn fault(&self) -> Option<String> {
-        self.cluster.fault().or_else(|| self.agents.fault())
+        self.cluster.fault().or_else(|| self.agents.fault()).or_else(|| self.hooks.as_ref()?.fault())
     }
 }
 

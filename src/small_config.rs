@@ -244,6 +244,7 @@ impl SmallConfig {
                 private_files: self.private_files,
                 persistent_disk: None,
             },
+            hooks: None,
             auto_recovery: AutoRecovery::Errand,
             open_files: 0,
             timeouts: Timeouts {

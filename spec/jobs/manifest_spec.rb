@@ -83,7 +83,7 @@ RSpec.describe 'templates/', type: :rendering do
     expect(group['instances']).to eq(3)
     expect(group['azs'].size).to eq(3)
     expect(group['persistent_disk_type']).not_to be_nil
-    expect(group['jobs'].map { |j| j['name'] }).to include('mariadb', 'galera-agent', 'bootstrap', 'diagnose', 'maintenance', 'rejoin')
+    expect(group['jobs'].map { |j| j['name'] }).to include('mariadb', 'galera-agent', 'bootstrap', 'diagnose', 'maintenance', 'rejoin', 'report')
   end
 
   it 'holds no secret: passwords and keys are variables' do

@@ -5,7 +5,7 @@ require_relative 'rendering'
 RSpec.describe 'properties', type: :rendering do
   jobs = Dir.children(File.join(RELEASE_DIR, 'jobs')).sort
   needed = { 'mariadb' => {}, 'galera-agent' => { 'password' => 'x' }, 'bootstrap' => {},
-             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {},
+             'proxy' => { 'stats' => { 'password' => 'x' } }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {}, 'report' => {},
              'maintenance' => { 'mode' => 'on', 'reason' => 'r' } }
   tls = { 'replication' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }, 'server' => { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' } }
   agent_tls = { 'ca' => 'CA', 'server' => { 'certificate' => 'C', 'private_key' => 'K' }, 'client' => { 'certificate' => 'C', 'private_key' => 'K' } }
@@ -15,6 +15,7 @@ RSpec.describe 'properties', type: :rendering do
     next { 'binlog' => { 'enabled' => true } } if property == 'binlog.expire_days'
     next { 'audit_log' => { 'enabled' => true } } if property.start_with?('audit_log.') && property != 'audit_log.enabled'
     next { 'rejoin' => { 'instance' => 'mysql/1' } } if property == 'rejoin.abandon_position'
+    next { 'hooks' => { 'directory' => '/hooks' } } if property == 'hooks.timeout'
     next {} unless property.start_with?('tls.') && property != 'tls.server_name'
     { 'tls' => job == 'mariadb' ? tls : agent_tls }
   end
@@ -22,7 +23,7 @@ RSpec.describe 'properties', type: :rendering do
     'gcache_size' => '1G', 'innodb_log_file_size' => '1G',
     'mode' => 'off',
     'auto_recovery' => 'errand', 'sst_method' => 'rsync', 'innodb_flush_log_at_trx_commit' => 2, 'seeded_databases' => ['shop'], 'provider_options' => { 'gcs.fc_limit' => 5 },
-    'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
+    'hooks.directory' => '/hooks', 'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
   }
   values.update('removed_users' => ['old'], 'audit_log.events' => ['CONNECT'], 'audit_log.excluded_users' => ['bot'])
   times = %w[connect_timeout idle_timeout healthcheck.interval healthcheck.timeout startup_delay drain.delay drain.timeout]

@@ -7,7 +7,7 @@ RSpec.describe 'The release', type: :rendering do
   pem = { 'ca' => 'CA', 'certificate' => 'C', 'private_key' => 'K' }
   everything = { 'mariadb' => { 'tls' => { 'replication' => pem, 'server' => pem } },
                  'galera-agent' => { 'password' => 'x', 'tls' => { 'ca' => 'CA', 'server' => pem.except('ca'), 'client' => pem.except('ca') } }, 'bootstrap' => {},
-                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {}, 'maintenance' => {} }
+                 'proxy' => { 'stats' => { 'password' => 'x', 'tls' => pem.except('ca') }, 'inactive_port' => 3307 }, 'smoke-tests' => { 'password' => 'x' }, 'diagnose' => {}, 'rejoin' => {}, 'arbitrator' => {}, 'maintenance' => {}, 'report' => {} }
 
   define_method(:jobs) { jobs }
   define_method(:files_of) { |name| rendered(name, properties: everything.fetch(name)) }

@@ -37,6 +37,9 @@ pub fn relay_query(id: &str) -> String {
     format!("member={}", encoded.collect::<String>())
 }
 
+/// This member's part of an incident report.
+pub const REPORT: &str = "/v1/report";
+
 /// Body of [`HOLD`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

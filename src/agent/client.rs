@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// A client of all agents of a cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     agents: Agents,
     limit: Duration,
@@ -39,6 +39,11 @@ impl Client {
     /// A client that gives each question `limit`.
     pub fn new(agents: &Agents, limit: Duration, galera_port: u16) -> Client {
         Client { agents: agents.clone(), limit, galera_port }
+    }
+
+    /// What must not appear anywhere.
+    pub fn password(&self) -> &str {
+        self.agents.password.reveal()
     }
 
     /// What the agents of all other members say, as this member asks them.
@@ -190,8 +195,13 @@ impl Client {
     }
 
     async fn get<A: DeserializeOwned>(&self, member: &Member, route: &str, limit: Duration) -> Result<A> {
+        answer(self.request(member, route, limit)?).await
+    }
+
+    /// A question without a body, as the user that agents know.
+    pub(super) fn request(&self, member: &Member, route: &str, limit: Duration) -> Result<reqwest::RequestBuilder> {
         let (client, url) = self.target(member, route, limit)?;
-        answer(client.get(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal()))).await
+        Ok(client.get(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal())))
     }
 
     fn target(&self, member: &Member, route: &str, limit: Duration) -> Result<(reqwest::Client, String)> {
@@ -268,7 +278,7 @@ async fn answer<A: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result
 }
 
 /// Runs to the end on this thread.
-fn run<T>(work: impl Future<Output = T>) -> Result<T> {
+pub(super) fn run<T>(work: impl Future<Output = T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
     Ok(runtime.block_on(work))
 }

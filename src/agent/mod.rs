@@ -4,8 +4,10 @@
 pub mod api;
 pub mod arbitrator;
 pub mod client;
+mod collecting;
 mod compatible;
 mod maintenance;
 mod relay;
+mod reporting;
 pub mod server;
 pub(crate) mod tls;

@@ -31,7 +31,7 @@ use super::api::{
     self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
 };
 use super::maintenance::{self, Keeper};
-use super::{compatible, relay, tls};
+use super::{compatible, relay, reporting, tls};
 use crate::cluster::health::{Fitness, Health, health};
 use crate::cluster::hold::Hold;
 use crate::cluster::maintenance::Mode;
@@ -161,7 +161,8 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route("/start_mysql_bootstrap", post(compatible::start_bootstrap))
         .route("/start_mysql_join", post(compatible::start_join))
         .route("/start_mysql_single_node", post(compatible::start_single_node));
-    let guarded = closed.merge(slow).layer(from_fn_with_state(Arc::clone(&agent), authorized));
+    let guarded =
+        closed.merge(slow).merge(reporting::routes()).layer(from_fn_with_state(Arc::clone(&agent), authorized));
     open.layer(from_fn(bounded))
         .merge(guarded)
         .fallback(nothing_here)

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::MemberConfig;
 use mariadb_galera::ctl::looking::{self, Detail, How};
-use mariadb_galera::ctl::own;
 use mariadb_galera::ctl::rejoin::Rejoin;
+use mariadb_galera::ctl::{events, own, report, timeline};
 use mariadb_galera::errand::maintenance;
 use mariadb_galera::host::prepare;
 use mariadb_galera::small_config;
@@ -42,6 +42,12 @@ enum What {
     /// Give this member's data up, so that it gets a copy of the cluster's
     Rejoin(Rejoin),
     Maintenance(maintenance::Arguments),
+    /// Collect an incident report from all members that can be reached; changes nothing
+    Report(report::Wants),
+    /// What happened, from a folder of logs alone; needs no cluster and no configuration
+    Timeline(timeline::Wants),
+    /// What this member did and met, from its journals
+    Events(events::Wants),
 }
 
 fn main() -> ExitCode {
@@ -52,12 +58,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<Exit> {
+    if let What::Timeline(wanted) = &arguments.what {
+        return wanted.run();
+    }
     let known = small_config::load(&arguments.config)?;
     prepare::directories("root", &[], known.private_files())?;
     match &arguments.what {
         What::Status(how) => return looking::run(&known.whom()?, how, Detail::Short),
         What::Diagnose(how) => return looking::run(&known.whom()?, how, Detail::Whole),
-        What::Seqno | What::State | What::Rejoin(_) | What::Maintenance(_) => {}
+        _ => {}
     }
     let config: MemberConfig = known.member()?;
     // The local administrator is known by the user that asks over the socket.
@@ -67,6 +76,8 @@ fn run(arguments: Arguments) -> Result<Exit> {
         What::Seqno => own::seqno(&config),
         What::State => own::state(&config),
         What::Rejoin(rejoin) => rejoin.run(&config),
-        What::Status(_) | What::Diagnose(_) => Ok(Exit::Done),
+        What::Report(wanted) => wanted.run(&config),
+        What::Events(wanted) => wanted.run(&config),
+        What::Timeline(_) | What::Status(_) | What::Diagnose(_) => Ok(Exit::Done),
     }
 }

@@ -45,6 +45,7 @@ impl Errand {
                     };
                     return Ok(Followed::Ended(Verdict {
                         exit,
+                        vetoed: false,
                         text: format!("{} ended: {}", leader.owner, outcome.text),
                     }));
                 }

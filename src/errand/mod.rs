@@ -8,20 +8,24 @@
 
 mod following;
 mod hold;
+mod incident;
 mod joining;
 pub mod maintenance;
 mod progress;
+pub mod report;
 mod steps;
 pub mod table;
 
 pub use steps::write_is_seen;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use self::following::Followed;
 use self::hold::{Held, Taken};
+use self::incident::Packing;
 use self::progress::Progress;
 use crate::agent::api::{self, PermitBody};
 use crate::agent::client::Client;
@@ -33,7 +37,9 @@ use crate::cluster::member::{Cluster, Member, listed};
 use crate::cluster::observation::MemberView;
 use crate::cluster::recovery::{Recovery, joiners, recovery};
 use crate::cluster::start::way_out;
-use crate::config::{BootstrapConfig, BootstrapTimeouts, MemberConfig};
+use crate::config::{BootstrapConfig, BootstrapTimeouts, Hooks, MemberConfig};
+use crate::host::journal::Journal;
+use crate::host::operator_hooks::Hook;
 
 /// A recovery under way.
 pub struct Errand {
@@ -45,6 +51,14 @@ pub struct Errand {
     force: Option<Force>,
     /// A person knows of the maintenance that is on, and goes on all the same.
     during_maintenance: bool,
+    /// Where evidence is kept before anything is done.
+    incidents: Option<PathBuf>,
+    packing: Option<Packing>,
+    hooks: Option<Hooks>,
+    /// What this run did, once it is verified.
+    recovered: Option<Proof>,
+    /// The member's own, where a member recovers the cluster by itself.
+    journal: Option<Journal>,
 }
 
 /// How it ended: the code, and the last sentence.
@@ -54,15 +68,22 @@ pub struct Verdict {
     pub exit: Exit,
     /// The sentence.
     pub text: String,
+    /// Whether a hook of the operator prevented it.
+    pub vetoed: bool,
 }
 
 impl Verdict {
     fn done(text: String) -> Verdict {
-        Verdict { exit: Exit::Done, text }
+        Verdict { exit: Exit::Done, text, vetoed: false }
     }
 
     fn refused(text: String) -> Verdict {
-        Verdict { exit: Exit::Refused, text }
+        Verdict { exit: Exit::Refused, text, vetoed: false }
+    }
+
+    /// It did not come about.
+    pub fn failed(text: String) -> Verdict {
+        Verdict { exit: Exit::Failed, text, vetoed: false }
     }
 }
 
@@ -77,8 +98,15 @@ pub fn run(config: BootstrapConfig, dry_run: bool, force: Option<Force>, during_
         timeouts: config.timeouts,
         force,
         during_maintenance,
+        incidents: config.incidents.map(|place| evidence_place(place, &config.log_dir)),
+        packing: None,
+        hooks: config.hooks,
+        recovered: None,
+        journal: None,
     };
-    let verdict = errand.recover(dry_run)?;
+    let verdict = errand.recover(dry_run);
+    errand.wait_for_evidence();
+    let verdict = verdict?;
     errand.progress.finish(&verdict.text);
     Ok(verdict.exit)
 }
@@ -94,11 +122,22 @@ pub fn by_itself(config: &MemberConfig, seen: &[Member]) -> Result<Verdict> {
         timeouts: config.timeouts.of_recovery(),
         force: None,
         during_maintenance: false,
+        incidents: Some(config.paths.state_dir.join("incidents")),
+        packing: None,
+        hooks: config.hooks.clone(),
+        recovered: None,
+        journal: Some(Journal::in_dir(&config.paths.state_dir)),
     };
     match hold::take(&errand.client, seen, &errand.owner)? {
         Taken::Held(held) => errand.lead(&held),
         Taken::ByAnother(leader) => Ok(Verdict::refused(format!("{} leads", leader.owner))),
     }
+}
+
+/// On the persistent disk of a member; beside the log where this VM has none.
+fn evidence_place(wanted: PathBuf, log_dir: &std::path::Path) -> PathBuf {
+    let there = wanted.parent().is_some_and(std::path::Path::exists);
+    if there { wanted } else { log_dir.join("incidents") }
 }
 
 /// Asked only where an agent gives no answer, to tell a person more.
@@ -240,7 +279,7 @@ impl Errand {
                 let limit = self.timeouts.stop.as_secs();
                 let text =
                     format!("Failed: waited {limit} s, and this is still under way: {what}. Nothing was changed.");
-                return Some(Verdict { exit: Exit::Failed, text });
+                return Some(Verdict::failed(text));
             }
             Recovery::Begin(_) | Recovery::Refuse(_) => {}
         }
@@ -264,12 +303,20 @@ impl Errand {
     fn lead(&mut self, held: &Held) -> Result<Verdict> {
         let verdict = match self.carry_out(held) {
             Ok(verdict) => verdict,
-            Err(e) => Verdict { exit: Exit::Failed, text: format!("Failed: {e:#}.") },
+            Err(e) => Verdict::failed(format!("Failed: {e:#}.")),
         };
         if verdict.exit != Exit::Done {
             self.progress.show(&table::of(&self.look()));
         }
         let unreleased = held.release(&self.client, &verdict);
+        // Nobody is held any more, so a hook may take its time.
+        if let Some(proof) = self.recovered.take() {
+            self.tell_hooks(Hook::PostBootstrap, Some(&proof), Some(&verdict.text));
+        }
+        // A member that fails in the same way again and again tells it once, and sees to that itself.
+        if verdict.exit == Exit::Failed && self.journal.is_none() {
+            self.tell_hooks(Hook::OnFailed, None, Some(&verdict.text));
+        }
         if unreleased.is_empty() {
             return Ok(verdict);
         }

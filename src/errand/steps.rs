@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::hold::Held;
+use super::incident::Asked;
 use super::{Errand, Verdict, table};
 use crate::agent::api::{self, CheckAnswer, CheckBody, StartBody, StopBody};
 use crate::agent::client::Client;
-use crate::cli::Exit;
 use crate::cluster::bootstrap::{Fence, Proof, Way};
 use crate::cluster::member::Member;
 use crate::cluster::observation::{MemberView, Observation, Phase};
@@ -19,7 +19,7 @@ use crate::host::random::random_uuid;
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often holds are renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(8);
+pub(super) const RENEW_EVERY: Duration = Duration::from_secs(8);
 /// How long one write or read on all members may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,16 +34,25 @@ impl Errand {
             )));
         }
         let not_proven = |no| Verdict::refused(format!("Refused: {no}. All data is as it was."));
-        match self.proven(&views, Fence::WouldHold) {
+        let proof = match self.proven(&views, Fence::WouldHold) {
             Err(no) => return Ok(not_proven(no)),
-            // Where a live member is promoted, nothing is stopped.
-            Ok(proof) if proof.way() == Way::Promote => {}
-            Ok(_) if held.all(&views, at_rest) => {}
-            Ok(_) => {
-                self.progress.step(3, "stopping what runs, finding positions");
-                self.stop_all(held)?;
+            Ok(proof) => proof,
+        };
+        self.keep_evidence(held, &views);
+        match self.ask_hooks(held, &proof) {
+            Asked::Vetoed(verdict) => return Ok(verdict),
+            Asked::Nobody => {}
+            // A hook takes its time, and what was seen before it is old.
+            Asked::Agreed => {
+                held.renew(&self.client)?;
                 views = self.look();
             }
+        }
+        // Where a live member is promoted, nothing is stopped.
+        if proof.way() != Way::Promote && !held.all(&views, at_rest) {
+            self.progress.step(3, "stopping what runs, finding positions");
+            self.stop_all(held)?;
+            views = self.look();
         }
         self.progress.show(&table::of(&views));
         let proof = match self.proven(&views, Fence::HeldBy(held.order)) {
@@ -64,7 +73,9 @@ impl Errand {
         let size = self.cluster.members.len() - unjoined.len();
         self.verify(held, size, &unjoined)?;
         self.progress.step(7, "done");
-        Ok(recovered(&proof, size, &unjoined))
+        let verdict = recovered(&proof, size, &unjoined);
+        self.recovered = Some(proof);
+        Ok(verdict)
     }
 
     /// Stops every `mariadbd`, and waits until every member is held with its position found.
@@ -178,7 +189,7 @@ fn recovered(proof: &Proof, size: usize, unjoined: &[(String, String)]) -> Verdi
         "Recovered in part: {begun}, and {size} members are Synced. Not joined: {}.{notes}{left_out}",
         reasons.join("; ")
     );
-    Verdict { exit: Exit::Failed, text }
+    Verdict::failed(text)
 }
 
 /// Whether the member is down and held, and its position was looked for.

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::files::rename_durably;
 use crate::cluster::observation::Deaths;
+use crate::galera::moment::Moment;
 use crate::log;
 
 /// Past this size the journal is set aside as `journal.jsonl.1`, which replaces an older one.
@@ -26,6 +28,11 @@ impl Journal {
     /// The journal in this state directory.
     pub fn in_dir(state_dir: &Path) -> Journal {
         Journal { path: state_dir.join("journal.jsonl") }
+    }
+
+    /// What the agent met, beside it: two programs do not write, and set aside, one file.
+    pub fn of_agent(state_dir: &Path) -> Journal {
+        Journal { path: state_dir.join("diagnosis.jsonl") }
     }
 
     /// Appends an event and syncs it. A journal that cannot be written is told in the log, and stops
@@ -55,6 +62,25 @@ impl Journal {
             }
         }
         deaths
+    }
+
+    /// How long the last orderly end of the supervisor took, by the end of the journal.
+    pub fn last_leave(&self) -> Option<Duration> {
+        let (mut left, mut took) = (None, None);
+        let tells = |line: &&str| ["\"mariadbd.stopped\"", "\"leave\""].iter().any(|e| line.contains(e));
+        for line in self.end().unwrap_or_default().lines().filter(tells) {
+            let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+            let at = event.get("at").and_then(Value::as_str).and_then(Moment::parse);
+            match event.get("event").and_then(Value::as_str) {
+                Some("leave") => left = at,
+                Some("mariadbd.stopped") => {
+                    let pair = left.take().zip(at);
+                    took = pair.map(|(left, at)| Duration::from_millis(at.since(left))).or(took);
+                }
+                _ => {}
+            }
+        }
+        took
     }
 
     fn end(&self) -> std::io::Result<String> {

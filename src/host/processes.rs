@@ -185,6 +185,49 @@ fn arguments_of(pid: i32) -> Option<Vec<String>> {
     (!arguments.is_empty()).then_some(arguments)
 }
 
+/// A process as a report shows it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Process id.
+    pub pid: i32,
+    /// Its parent.
+    pub parent: i32,
+    /// The user that it runs as.
+    pub user: u32,
+    /// One letter of proc(5): `D` waits for a disk.
+    pub state: char,
+    /// Memory.
+    pub resident_kib: u64,
+    /// Its short name.
+    pub name: String,
+    /// Its command line; none of a thread of the kernel.
+    pub arguments: Vec<String>,
+}
+
+/// All processes.
+pub fn all() -> Vec<Seen> {
+    let mut found: Vec<Seen> = pids()
+        .filter_map(|pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let field = |name: &str| {
+                let line = status.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+                line.split_whitespace().next()
+            };
+            Some(Seen {
+                pid,
+                parent: field("PPid")?.parse().ok()?,
+                user: field("Uid")?.parse().ok()?,
+                state: field("State")?.chars().next()?,
+                resident_kib: field("VmRSS").and_then(|kib| kib.parse().ok()).unwrap_or_default(),
+                name: field("Name")?.to_owned(),
+                arguments: arguments_of(pid).unwrap_or_default(),
+            })
+        })
+        .collect();
+    found.sort_by_key(|process| process.pid);
+    found
+}
+
 /// What a process has done so far: a number that grows while it reads, writes or computes. Two equal
 /// numbers in a row mean that it stands still.
 pub fn work_done(pid: i32) -> u64 {

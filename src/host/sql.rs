@@ -49,6 +49,23 @@ fn status(connection: &mut Conn) -> mysql::Result<Option<Wsrep>> {
     Ok(Wsrep::from_rows(&rows, read_only.is_some_and(|(_, value)| value == "ON")))
 }
 
+/// The rows of a statement that answers with names and values.
+pub fn pairs(connection: &mut Conn, statement: &str) -> mysql::Result<Vec<(String, String)>> {
+    connection.query(statement)
+}
+
+/// Who is connected and what for, one line each. Not the statements: they may hold data.
+pub fn connections(connection: &mut Conn) -> mysql::Result<Vec<String>> {
+    type Row = (u64, String, String, Option<String>, String, Option<i64>, Option<String>);
+    let statement = "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE FROM information_schema.PROCESSLIST ORDER BY TIME DESC LIMIT 500";
+    let rows: Vec<Row> = connection.query(statement)?;
+    let line = |(id, user, host, db, command, time, state): Row| {
+        let (db, time) = (db.unwrap_or_else(|| "-".into()), time.unwrap_or_default());
+        format!("{id:>8} {user:<20} {host:<24} {db:<16} {command:<10} {time:>8} s  {}", state.unwrap_or_default())
+    };
+    Ok(rows.into_iter().map(line).collect())
+}
+
 /// Makes the component that this server is in primary. Galera ignores it where it is primary already.
 pub fn promote(socket: &Path, user: &str) -> mysql::Result<()> {
     connect(socket, user)?.query_drop("SET GLOBAL wsrep_provider_options='pc.bootstrap=YES'")

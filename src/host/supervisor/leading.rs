@@ -13,10 +13,14 @@ use crate::cluster::bootstrap::Proof;
 use crate::cluster::member::Member;
 use crate::cluster::observation::MemberView;
 use crate::errand::{self, Verdict};
+use crate::host::operator_hooks::{self, Hook};
 use crate::log;
 
 /// Pause before a recovery that did not come about is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The same where a hook of the operator prevented it: whoever wrote that wants to look first.
+const AGAIN_AFTER_VETO: Duration = Duration::from_secs(60);
 
 /// The recovery that this member leads, if it does.
 #[derive(Debug, Default)]
@@ -24,12 +28,13 @@ pub(super) struct Leading {
     under_way: bool,
     /// How the last one ended, if not well, and when: the same again is not told again.
     failed: Option<(String, Instant)>,
+    vetoed: bool,
 }
 
 impl Supervising {
     /// Holds the others, looks again, and begins if the proof still holds then.
     pub(super) fn recover_cluster(&mut self, proof: &Proof, views: &[MemberView]) {
-        let early = self.leading.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER);
+        let early = self.leading.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < self.leading.pause());
         if self.leading.under_way || early {
             return;
         }
@@ -48,7 +53,8 @@ impl Supervising {
 
     pub(super) fn recovery_ended(&mut self, result: Result<Verdict>) {
         self.leading.under_way = false;
-        let verdict = result.unwrap_or_else(|e| Verdict { exit: Exit::Failed, text: format!("{e:#}") });
+        let verdict = result.unwrap_or_else(|e| Verdict::failed(format!("{e:#}")));
+        self.leading.vetoed = verdict.vetoed;
         let told = self.leading.failed.as_ref().is_some_and(|(text, _)| *text == verdict.text);
         if verdict.exit == Exit::Done {
             log::info("recovery.done", &[("result", &verdict.text)]);
@@ -59,8 +65,24 @@ impl Supervising {
             }
             self.leading.failed = Some((verdict.text.clone(), Instant::now()));
         }
+        if !told && verdict.exit == Exit::Failed {
+            self.tell_failed(&verdict.text);
+        }
         if !told {
             self.journal.record("recovery.ended", json!({ "exit": verdict.exit.code(), "text": verdict.text }));
         }
+    }
+
+    /// The operator's hooks learn that it failed; nothing waits for them.
+    fn tell_failed(&self, why: &str) {
+        let Some(hooks) = self.config.hooks.clone() else { return };
+        let facts = json!({ "cluster": self.config.cluster.name, "by": self.me.name, "result": why });
+        std::thread::spawn(move || operator_hooks::run(&hooks, Hook::OnFailed, &facts, &mut || ()));
+    }
+}
+
+impl Leading {
+    fn pause(&self) -> Duration {
+        if self.vetoed { AGAIN_AFTER_VETO } else { AGAIN_AFTER }
     }
 }

@@ -17,6 +17,7 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     schema = content['schema']
     schema = api.dig('components', 'schemas', schema['$ref'].split('/').last) if schema['$ref']
     return expect(body).to match(Regexp.new(schema.fetch('pattern', ''))) if kind == 'text/plain'
+    return body.each_line { |line| expect_fits(schema, JSON.parse(line)) } if kind == 'application/x-ndjson'
     expect_fits(schema, JSON.parse(body))
   end
 

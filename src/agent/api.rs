@@ -39,6 +39,8 @@ pub fn relay_query(id: &str) -> String {
 
 /// This member's part of an incident report.
 pub const REPORT: &str = "/v1/report";
+/// For Prometheus.
+pub const METRICS: &str = "/metrics";
 
 /// Body of [`HOLD`].
 #[derive(Debug, Clone, Serialize, Deserialize)]

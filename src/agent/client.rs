@@ -54,7 +54,16 @@ impl Client {
 
     /// What the agents of these members say, all asked at once.
     pub fn observe(&self, members: &[&Member]) -> Vec<MemberView> {
-        let asked = run(join_all(members.iter().map(|member| self.view(member))));
+        self.observe_by(members, api::OBSERVATION)
+    }
+
+    /// The same as they last saw it themselves, a second ago mostly: that makes no work for them but the answer.
+    pub(super) fn observe_latest(&self, members: &[&Member]) -> Vec<MemberView> {
+        self.observe_by(members, &format!("{}?{}", api::OBSERVATION, api::LATEST))
+    }
+
+    fn observe_by(&self, members: &[&Member], route: &str) -> Vec<MemberView> {
+        let asked = run(join_all(members.iter().map(|member| self.view(member, route))));
         asked.unwrap_or_else(|e| {
             let unusable = |member: &&Member| MemberView {
                 member: (*member).clone(),
@@ -105,8 +114,8 @@ impl Client {
 
     /// Where no agent answers, the group port may still tell that mariadbd is there. It is not knocked on
     /// before: Galera logs each connection that says nothing.
-    async fn view(&self, member: &Member) -> MemberView {
-        let mut asking = std::pin::pin!(self.sight(member));
+    async fn view(&self, member: &Member, route: &str) -> MemberView {
+        let mut asking = std::pin::pin!(self.told(member, route));
         let knocking = || knock_async(&member.address, self.galera_port, self.limit.min(CONNECT));
         let (sight, galera_port) = match tokio::time::timeout(PATIENCE, asking.as_mut()).await {
             Ok(seen @ Sight::Seen(_)) => (seen, None),
@@ -123,10 +132,6 @@ impl Client {
     /// What the agent of this member saw last.
     pub(super) async fn latest(&self, member: &Member) -> Sight {
         self.told(member, &format!("{}?{}", api::OBSERVATION, api::LATEST)).await
-    }
-
-    async fn sight(&self, member: &Member) -> Sight {
-        self.told(member, api::OBSERVATION).await
     }
 
     async fn told(&self, member: &Member, route: &str) -> Sight {

@@ -31,12 +31,14 @@ use super::api::{
     self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
 };
 use super::maintenance::{self, Keeper};
-use super::{compatible, relay, reporting, tls};
+use super::watching::{self, Watched};
+use super::{compatible, metrics, relay, reporting, tls};
 use crate::cluster::health::{Fitness, Health, health};
 use crate::cluster::hold::Hold;
 use crate::cluster::maintenance::Mode;
 use crate::cluster::observation::Observation;
 use crate::config::{AgentConfig, MemberConfig};
+use crate::galera::position::Position;
 use crate::host::observe::Observer;
 use crate::host::socket::{self, Reply};
 use crate::host::{seed, sql};
@@ -62,7 +64,21 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub(super) struct Snapshot {
     begun: Instant,
     ended: Instant,
+    /// When the position last changed.
+    moved: Instant,
     pub(super) seen: Observation,
+}
+
+impl Snapshot {
+    /// Since it was begun.
+    pub(super) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Since the position last changed.
+    pub(super) fn position_age(&self) -> Duration {
+        self.moved.elapsed()
+    }
 }
 
 /// What the handlers share.
@@ -74,6 +90,7 @@ pub(super) struct Agent {
     fitness: Fitness,
     nudge: SyncSender<()>,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
+    watched: watching::Shared,
 }
 
 /// Serves until the process ends.
@@ -154,6 +171,7 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route(api::PERMIT, post(maintenance::permit))
         .route("/mysql_status", get(compatible::mysql_status))
         .route("/sequence_number", get(compatible::sequence_number))
+        .merge(metrics::routes())
         .layer(from_fn(bounded));
     // These answer once the work is done, as the clients of that family expect; each has its own bound.
     let slow = Router::new()
@@ -220,11 +238,16 @@ impl Agent {
             Fitness { when_donor: config.available_when_donor, when_read_only: config.available_when_read_only };
         std::thread::Builder::new().name("observer".into()).spawn(move || {
             let mut last: Option<Health> = None;
+            let mut position: (Option<Position>, Instant) = (None, Instant::now());
             loop {
                 let begun = Instant::now();
                 let seen = observer.look();
                 tell_change(&mut last, health(&seen, fitness));
-                if publish.send(Some(Arc::new(Snapshot { begun, ended: Instant::now(), seen }))).is_err() {
+                if position.0 != seen.position.position() {
+                    position = (seen.position.position(), begun);
+                }
+                let snapshot = Snapshot { begun, ended: Instant::now(), moved: position.1, seen };
+                if publish.send(Some(Arc::new(snapshot))).is_err() {
                     return;
                 }
                 let rest = OBSERVE_EVERY.saturating_sub(begun.elapsed());
@@ -234,7 +257,14 @@ impl Agent {
             }
         })?;
         let credentials = format!("{}:{}", config.username, config.password.reveal());
-        Ok(Arc::new(Agent { member, maintenance, credentials, fitness, nudge, snapshot }))
+        let own = snapshot.clone();
+        let watched = watching::begin(member.clone(), move || own.borrow().clone().filter(|s| s.age() < STALE))?;
+        Ok(Arc::new(Agent { member, maintenance, credentials, fitness, nudge, snapshot, watched }))
+    }
+
+    /// What the last look at the whole cluster found.
+    pub(super) fn watched(&self) -> Option<Arc<Watched>> {
+        self.watched.lock().ok()?.clone()
     }
 
     /// The last observation, if it still says something.

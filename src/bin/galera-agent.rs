@@ -51,7 +51,7 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     if arguments.check_config {
         return Ok(Exit::Done);
     }
-    let daemon = Daemon::named("galera-agent", &config.run_dir, &config.log_dir);
+    let daemon = Daemon::named("galera-agent", &config.run_dir, &config.log_dir).thrifty();
     if arguments.stop {
         daemon.stop(STOP_LIMIT)?;
         return Ok(Exit::Done);

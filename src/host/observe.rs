@@ -109,6 +109,7 @@ pub struct Observer {
     others: Vec<Member>,
     probe: Arc<DiskProbe>,
     log: Mutex<(u64, Vec<Evidence>)>,
+    ports: Mutex<Option<(Instant, Ports)>>,
 }
 
 impl Observer {
@@ -116,7 +117,7 @@ impl Observer {
     pub fn of(config: MemberConfig) -> Result<Observer, crate::config::BadConfig> {
         let (me, others) = config.split()?;
         let (me, others) = (me.clone(), others.into_iter().cloned().collect());
-        Ok(Observer { config, me, others, probe: Arc::default(), log: Mutex::default() })
+        Ok(Observer { config, me, others, probe: Arc::default(), log: Mutex::default(), ports: Mutex::default() })
     }
 
     /// Looks at everything, in parallel where it may take long.
@@ -128,7 +129,7 @@ impl Observer {
             let supervisor = supervisor(&self.config);
             let sql = answers.join().unwrap_or((Sql::Failed { why: "the probe ended unexpectedly".into() }, None));
             let mut seen = at_hand(&self.config, &self.me, supervisor, sql);
-            seen.ports = self.ports();
+            seen.ports = self.ports(seen.wsrep.is_some());
             seen.host = self.host();
             seen.log = self.log();
             seen.deaths = Journal::in_dir(&self.config.paths.state_dir).deaths();
@@ -138,14 +139,26 @@ impl Observer {
         })
     }
 
-    fn ports(&self) -> Ports {
+    /// The kernel walks its whole table of connections for this, which was most of what an observation cost. While
+    /// SQL answers, no conclusion rests on ports, so they are looked at from time to time only.
+    fn ports(&self, answers: bool) -> Ports {
+        const EVERY: Duration = Duration::from_secs(5);
+        let Ok(mut known) = self.ports.lock() else { return Ports::default() };
+        if let Some((at, ports)) = *known
+            && answers
+            && at.elapsed() < EVERY
+        {
+            return ports;
+        }
         let open = ports::listening();
-        Ports {
+        let found = Ports {
             sql: open.contains(&self.config.mariadb.port),
             galera: open.contains(&self.config.mariadb.galera_port),
             ist: open.contains(&IST_PORT),
             sst: open.contains(&SST_PORT),
-        }
+        };
+        *known = answers.then(|| (Instant::now(), found));
+        found
     }
 
     /// What the end of the error log proves; read again only where it has changed.

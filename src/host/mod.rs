@@ -9,6 +9,7 @@ pub mod files;
 pub mod garbd;
 pub mod incidents;
 pub mod journal;
+pub mod knocks;
 pub mod mariadbd;
 pub mod observe;
 pub mod open_files;

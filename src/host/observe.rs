@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::clock::seconds_since_epoch;
 use super::datadir::DataDir;
 use super::journal::Journal;
+use super::knocks::Knocks;
 use super::mariadbd::{error_log_length, error_log_since};
 use super::ports;
 use super::processes::find_mariadbd;
@@ -19,9 +20,7 @@ use super::store::Store;
 use crate::agent::client::Client;
 use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{
-    Deaths, Host, Identity, Observation, PeerPorts, Ports, Process, Sql, SupervisorSight,
-};
+use crate::cluster::observation::{Deaths, Host, Identity, Observation, Ports, Process, Sql, SupervisorSight};
 use crate::cluster::standing::standing;
 use crate::config::MemberConfig;
 use crate::galera::log_lines::{Evidence, evidence};
@@ -31,8 +30,8 @@ use crate::log;
 /// Galera's ports for state transfers.
 const IST_PORT: u16 = 4568;
 const SST_PORT: u16 = 4444;
-/// How long a connect to a peer may take.
-const KNOCK_LIMIT: Duration = Duration::from_secs(1);
+/// How long an arbitrator's agent may take.
+const ARBITRATOR_LIMIT: Duration = Duration::from_secs(1);
 
 /// Who we are.
 pub fn identity(config: &MemberConfig, me: &Member) -> Identity {
@@ -106,7 +105,7 @@ fn age(process: &Process) -> Option<u64> {
 pub struct Observer {
     config: MemberConfig,
     me: Member,
-    others: Vec<Member>,
+    peers: Arc<Knocks>,
     probe: Arc<DiskProbe>,
     log: Mutex<(u64, Vec<Evidence>)>,
     ports: Mutex<Option<(Instant, Ports)>>,
@@ -117,13 +116,14 @@ impl Observer {
     pub fn of(config: MemberConfig) -> Result<Observer, crate::config::BadConfig> {
         let (me, others) = config.split()?;
         let (me, others) = (me.clone(), others.into_iter().cloned().collect());
-        Ok(Observer { config, me, others, probe: Arc::default(), log: Mutex::default(), ports: Mutex::default() })
+        let peers = Knocks::at(others, config.agents.port, config.mariadb.galera_port);
+        Ok(Observer { config, me, peers, probe: Arc::default(), log: Mutex::default(), ports: Mutex::default() })
     }
 
     /// Looks at everything, in parallel where it may take long.
     pub fn look(&self) -> Observation {
         std::thread::scope(|scope| {
-            let peers = scope.spawn(|| self.knock_on_peers());
+            let peers = scope.spawn(|| self.peers.ask());
             let arbitrators = scope.spawn(|| self.ask_arbitrators());
             let answers = scope.spawn(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user));
             let supervisor = supervisor(&self.config);
@@ -177,24 +177,7 @@ impl Observer {
         if expected.is_empty() {
             return Vec::new();
         }
-        Client::new(&self.config.agents, KNOCK_LIMIT, self.config.mariadb.galera_port).ask_arbitrators(expected)
-    }
-
-    fn knock_on_peers(&self) -> Vec<PeerPorts> {
-        std::thread::scope(|scope| {
-            let knocking: Vec<_> = self
-                .others
-                .iter()
-                .map(|peer| {
-                    scope.spawn(move || PeerPorts {
-                        name: peer.name.clone(),
-                        agent: ports::knock(&peer.address, self.config.agents.port, KNOCK_LIMIT),
-                        galera: ports::knock(&peer.address, self.config.mariadb.galera_port, KNOCK_LIMIT),
-                    })
-                })
-                .collect();
-            knocking.into_iter().filter_map(|k| k.join().ok()).collect()
-        })
+        Client::new(&self.config.agents, ARBITRATOR_LIMIT, self.config.mariadb.galera_port).ask_arbitrators(expected)
     }
 
     fn host(&self) -> Host {

@@ -1,9 +1,10 @@
 //! What the command lines of all executables share: exit codes and how errors are told.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser};
 
 use crate::config::BadConfig;
 
@@ -32,6 +33,31 @@ impl Exit {
             Exit::Refused => 3,
             Exit::Status(code) => code,
         }
+    }
+}
+
+/// What all executables have that run in the background under monit.
+#[derive(Debug, Args)]
+pub struct InBackground {
+    /// Its configuration, a file of BOSH's or one's own
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Start in the background and return once the pid file is there; running already is fine
+    #[arg(long, group = "what")]
+    pub detach: bool,
+    /// Stop what runs in the background, with all that it runs, bounded
+    #[arg(long, group = "what")]
+    pub stop: bool,
+    /// Only read the configuration
+    #[arg(long, group = "what")]
+    pub check_config: bool,
+}
+
+/// The whole of an executable's `main`.
+pub fn main<A: Parser>(program: &str, run: impl FnOnce(A) -> anyhow::Result<Exit>) -> ExitCode {
+    match arguments() {
+        Ok(arguments) => end(program, run(arguments)),
+        Err(code) => code,
     }
 }
 

@@ -1,13 +1,12 @@
 //! `galera-agent`: eyes and hands of this VM's member over HTTP(S). Run by monit; see `--help`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
 use mariadb_galera::agent::server;
-use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::config::{self, AgentConfig, MemberConfig};
 use mariadb_galera::host::detach::Daemon;
 use mariadb_galera::host::prepare;
@@ -25,34 +24,21 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The agent's configuration, galera-agent.yml
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Start in the background and return once the pid file is there; running already is fine
-    #[arg(long, group = "what")]
-    detach: bool,
-    /// Stop the running agent
-    #[arg(long, group = "what")]
-    stop: bool,
-    /// Only read the configuration
-    #[arg(long, group = "what")]
-    check_config: bool,
+    #[command(flatten)]
+    daemon: InBackground,
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-agent", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-agent", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
-    let config: AgentConfig = config::load(&arguments.config)?;
-    if arguments.check_config {
+    let config: AgentConfig = config::load(&arguments.daemon.config)?;
+    if arguments.daemon.check_config {
         return Ok(Exit::Done);
     }
     let daemon = Daemon::named("galera-agent", &config.run_dir, &config.log_dir).thrifty();
-    if arguments.stop {
+    if arguments.daemon.stop {
         daemon.stop(STOP_LIMIT)?;
         return Ok(Exit::Done);
     }
@@ -70,19 +56,9 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         prepare::directories(&config.user, &[&member.paths.state_dir], &member.paths.private_files)?;
     }
     prepare::become_user(&config.user)?;
-    if arguments.detach {
+    if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);
     }
-    let Some(_only_one) = daemon.only_one()? else {
-        log::info("agent.runs_already", &[]);
-        return Ok(Exit::Done);
-    };
-    log::info("agent.begun", &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
-    let served = server::serve(&config, member);
-    if let Err(error) = &served {
-        log::error("agent.failed", &[("why", &format!("{error:#}"))]);
-    }
-    daemon.end();
-    served.map(|()| Exit::Done)
+    daemon.run("agent", || server::serve(&config, member).map(|()| Exit::Done))
 }

@@ -1,6 +1,5 @@
 //! `galera-arbitrator`: owns this VM's `garbd`. Run by monit; see `--help`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -10,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mariadb_galera::agent;
 use mariadb_galera::arbitrator_config::ArbitratorConfig;
-use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::cluster::arbitration::ArbitratorSeen;
 use mariadb_galera::config;
 use mariadb_galera::host::detach::Daemon;
@@ -27,44 +26,31 @@ use nix::sys::signal::{SigSet, Signal};
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The arbitrator's configuration, galera-arbitrator.yml
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Start in the background and return once the pid file is there; running already is fine
-    #[arg(long, group = "what")]
-    detach: bool,
-    /// Let garbd leave the group, and end
-    #[arg(long, group = "what")]
-    stop: bool,
+    #[command(flatten)]
+    daemon: InBackground,
     /// The same as BOSH's drain hook; prints 0
     #[arg(long, group = "what")]
     drain: bool,
-    /// Only read the configuration
-    #[arg(long, group = "what")]
-    check_config: bool,
     /// What BOSH's hooks are given
     #[arg(hide = true, trailing_var_arg = true)]
     given: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-arbitrator", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-arbitrator", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
-    let config: ArbitratorConfig = config::load(&arguments.config)?;
+    let config: ArbitratorConfig = config::load(&arguments.daemon.config)?;
     if !arguments.drain && !arguments.given.is_empty() {
         return Err(config::BadConfig::saying(format!("not understood: {}", arguments.given.join(" "))).into());
     }
-    if arguments.check_config {
+    if arguments.daemon.check_config {
         return Ok(Exit::Done);
     }
     log::set_instance(&config.instance);
     let daemon = Daemon::named("galera-arbitrator", &config.run_dir, &config.log_dir);
-    if arguments.stop || arguments.drain {
+    if arguments.daemon.stop || arguments.drain {
         // A round of questions may be under way; then garbd has its own bound.
         daemon.stop(config.ask_timeout + config.stop_timeout + Duration::from_secs(15))?;
         if arguments.drain {
@@ -75,21 +61,11 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     Daemon::settle();
     prepare::directories(&config.user, &[&config.run_dir, &config.log_dir], &config.private_files)?;
     prepare::become_user(&config.user)?;
-    if arguments.detach {
+    if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);
     }
-    let Some(_only_one) = daemon.only_one()? else {
-        log::info("arbitrator.runs_already", &[]);
-        return Ok(Exit::Done);
-    };
-    log::info("arbitrator.begun", &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
-    let ended = arbitrate(config);
-    if let Err(error) = &ended {
-        log::error("arbitrator.failed", &[("why", &format!("{error:#}"))]);
-    }
-    daemon.end();
-    ended.map(|()| Exit::Done)
+    daemon.run("arbitrator", || arbitrate(config).map(|()| Exit::Done))
 }
 
 fn arbitrate(config: ArbitratorConfig) -> Result<()> {

@@ -43,10 +43,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-bootstrap", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-bootstrap", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Exit> {

@@ -51,10 +51,7 @@ enum What {
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-ctl", run(arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-ctl", run)
 }
 
 fn run(arguments: Arguments) -> Result<Exit> {

@@ -40,10 +40,7 @@ enum Hook {
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-hook", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-hook", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {

@@ -1,12 +1,11 @@
 //! `galera-proxy`: looks after this VM's HAProxy. Run by monit and BOSH's hooks; see `--help`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::config;
 use mariadb_galera::host::detach::Daemon;
 use mariadb_galera::host::{open_files, prepare};
@@ -26,18 +25,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// The proxy's configuration, galera-proxy.yml
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Start in the background and return once the pid file is there; running already is fine
-    #[arg(long, group = "what")]
-    detach: bool,
+    #[command(flatten)]
+    daemon: InBackground,
     /// Only make directories and ownership, and have HAProxy check its configuration
     #[arg(long, group = "what")]
     prepare: bool,
-    /// Stop galera-proxy and HAProxy
-    #[arg(long, group = "what")]
-    stop: bool,
     /// Take no new clients, let those that are connected go on for a while, then stop; prints 0
     #[arg(long, group = "what")]
     drain: bool,
@@ -47,24 +39,18 @@ struct Arguments {
     /// Wait until the proxy answers, and for the time that a load balancer needs
     #[arg(long, group = "what")]
     await_start: bool,
-    /// Only read galera-proxy.yml
-    #[arg(long, group = "what")]
-    check_config: bool,
     /// What BOSH's agent gives to drain scripts; it is only logged
     #[arg(hide = true, requires = "drain")]
     from_bosh: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-proxy", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-proxy", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
-    let config: ProxyConfig = config::load(&arguments.config)?;
-    if arguments.check_config {
+    let config: ProxyConfig = config::load(&arguments.daemon.config)?;
+    if arguments.daemon.check_config {
         return Ok(Exit::Done);
     }
     log::set_instance(&config.runs_on);
@@ -73,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let daemon = Daemon::named("galera-proxy", &config.run_dir, &config.log_dir);
-    if arguments.stop {
+    if arguments.daemon.stop {
         return stop(&config, &daemon);
     }
     Daemon::settle();
@@ -96,21 +82,11 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         haproxy::check(&config)?;
         return Ok(Exit::Done);
     }
-    if arguments.detach {
+    if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);
     }
-    let Some(_only_one) = daemon.only_one()? else {
-        log::info("proxy.runs_already", &[]);
-        return Ok(Exit::Done);
-    };
-    log::info("proxy.begun", &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
-    let ended = supervising::run(&config);
-    if let Err(error) = &ended {
-        log::error("proxy.failed", &[("why", &format!("{error:#}"))]);
-    }
-    daemon.end();
-    ended
+    daemon.run("proxy", || supervising::run(&config))
 }
 
 /// Also an HAProxy that has lost its `galera-proxy`.

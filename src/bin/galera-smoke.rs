@@ -25,10 +25,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-smoke", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-smoke", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Exit> {

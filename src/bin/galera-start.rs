@@ -1,11 +1,10 @@
 //! `galera-start`: owns this VM's `mariadbd` from start to stop. Run by monit; see `--help`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use mariadb_galera::cli::{self, Exit};
+use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::config::{self, MemberConfig, SeedConfig};
 use mariadb_galera::host::detach::Daemon;
 use mariadb_galera::host::{open_files, prepare, supervisor};
@@ -21,36 +20,23 @@ use mariadb_galera::log;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// This member's configuration, member.yml
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Start in the background and return once the pid file is there; running already is fine
-    #[arg(long, group = "what")]
-    detach: bool,
-    /// Stop the running supervisor and its mariadbd, bounded
-    #[arg(long, group = "what")]
-    stop: bool,
-    /// Only read the configuration
-    #[arg(long, group = "what")]
-    check_config: bool,
+    #[command(flatten)]
+    daemon: InBackground,
 }
 
 fn main() -> ExitCode {
-    match cli::arguments::<Arguments>() {
-        Ok(arguments) => cli::end("galera-start", run(&arguments)),
-        Err(code) => code,
-    }
+    cli::main("galera-start", |arguments: Arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
-    let config: MemberConfig = config::load(&arguments.config)?;
+    let config: MemberConfig = config::load(&arguments.daemon.config)?;
     config::load::<SeedConfig>(&config.paths.seed_file)?;
-    if arguments.check_config {
+    if arguments.daemon.check_config {
         return Ok(Exit::Done);
     }
     log::set_instance(&config.instance);
     let daemon = Daemon::named("galera-start", &config.paths.run_dir, &config.paths.log_dir);
-    if arguments.stop {
+    if arguments.daemon.stop {
         // The supervisor's own bounds, and a little for what comes before and after.
         daemon.stop(config.timeouts.leave_grace + config.timeouts.stop + std::time::Duration::from_secs(15))?;
         return Ok(Exit::Done);
@@ -59,20 +45,9 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     prepare::member(&config)?;
     open_files::allow(config.open_files)?;
     prepare::become_user(&config.mariadb.user)?;
-    if arguments.detach {
+    if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);
     }
-    let Some(only_one) = daemon.only_one()? else {
-        log::info("start.runs_already", &[]);
-        return Ok(Exit::Done);
-    };
-    log::info("start.begun", &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
-    let exit = supervisor::run(config);
-    if let Err(error) = &exit {
-        log::error("start.failed", &[("why", &format!("{error:#}"))]);
-    }
-    daemon.end();
-    drop(only_one);
-    exit
+    daemon.run("start", || supervisor::run(config))
 }

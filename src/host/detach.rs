@@ -19,6 +19,8 @@ use nix::sys::signal::Signal;
 
 use super::files::write_atomically;
 use super::processes::Handle;
+use crate::cli::Exit;
+use crate::log;
 
 /// Set in the environment of the detached process.
 const DETACHED: &str = "MARIADB_GALERA_DETACHED";
@@ -105,9 +107,22 @@ impl Daemon {
         if libc::c_int::from(lock.l_type) == libc::F_UNLCK { None } else { Handle::of(text.trim().parse().ok()?) }
     }
 
-    /// Removes the pid file, so that monit sees at once that the daemon has ended.
-    pub fn end(&self) {
+    /// Does the daemon's work as the only process of its kind, and logs under this name when it begins and what it
+    /// failed with. Running already is done.
+    pub fn run(&self, topic: &str, work: impl FnOnce() -> Result<Exit>) -> Result<Exit> {
+        let Some(_only_one) = self.only_one()? else {
+            log::info(&format!("{topic}.runs_already"), &[]);
+            return Ok(Exit::Done);
+        };
+        let begun = format!("{topic}.begun");
+        log::info(&begun, &[("version", &env!("CARGO_PKG_VERSION")), ("pid", &std::process::id())]);
+        let ended = work();
+        if let Err(error) = &ended {
+            log::error(&format!("{topic}.failed"), &[("why", &format!("{error:#}"))]);
+        }
+        // So that monit sees at once that it has ended.
         let _ = fs::remove_file(&self.pid);
+        ended
     }
 
     /// Starts this same program again in the background, and waits until its pid file is there.

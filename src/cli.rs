@@ -1,12 +1,16 @@
 //! What the command lines of all executables share: exit codes and how errors are told.
 
 use std::fmt::Display;
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser};
 
+use crate::cluster::diagnosis::{folded, wrapped};
 use crate::config::BadConfig;
+use crate::galera::moment::Moment;
 
 /// How an executable ends; `docs/interface.md` documents the codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +68,24 @@ pub fn main<A: Parser>(program: &str, run: impl FnOnce(A) -> anyhow::Result<Exit
 /// Parses the arguments; `--help` and `--version` end with 0, anything wrong with 2.
 pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
     A::try_parse().map_err(|error| {
-        let _ = error.print();
-        if error.use_stderr() { ExitCode::from(Exit::Usage.code()) } else { ExitCode::SUCCESS }
+        let told = folded(&error.to_string());
+        if error.use_stderr() {
+            eprint!("{told}");
+            return ExitCode::from(Exit::Usage.code());
+        }
+        print!("{told}");
+        ExitCode::SUCCESS
     })
+}
+
+/// An argument that is a duration.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a duration such as 30m or 2h".into())
+}
+
+/// An argument that is a time.
+pub fn moment(text: &str) -> Result<Moment, String> {
+    Moment::parse(text).ok_or_else(|| "expected a time in UTC such as 2026-11-21T08:30".into())
 }
 
 /// Ends the program: on an error one line on stderr, with what led to it.
@@ -81,7 +100,8 @@ pub fn end(program: &str, result: anyhow::Result<Exit>) -> ExitCode {
     }
 }
 
-/// One line on stderr.
+/// One line on stderr; on a terminal wrapped between words.
 pub fn complain(program: &str, what: impl Display) {
-    eprintln!("{program}: {what}");
+    let line = format!("{program}: {what}");
+    eprintln!("{}", if stderr().is_terminal() { wrapped("", &line) } else { line });
 }

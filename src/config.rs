@@ -43,21 +43,34 @@ pub trait Config: DeserializeOwned {
 /// Reads and checks a configuration file.
 pub fn load<C: Config>(path: &Path) -> Result<C, BadConfig> {
     let bad = |what: String| BadConfig(format!("configuration {}: {what}", path.display()));
-    let text = fs::read_to_string(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    let text = text_of(path).map_err(bad)?;
     parse(&text).map_err(bad)
 }
 
 /// Whether a configuration file has this key at its top.
 pub fn has_key(path: &Path, key: &str) -> Result<bool, BadConfig> {
     let bad = |what: String| BadConfig(format!("configuration {}: {what}", path.display()));
-    let text = fs::read_to_string(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    let text = text_of(path).map_err(bad)?;
     let tree: serde_json::Value = serde_yaml::from_str(&text).map_err(|e| bad(format!("is not YAML: {e}")))?;
     Ok(tree.get(key).is_some())
+}
+
+/// Passwords are in it, so whoever came by `bosh ssh` may not read it before `sudo`.
+fn text_of(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => "only root may read it; run this with sudo".into(),
+        std::io::ErrorKind::NotFound => "there is no such file on this VM".into(),
+        _ => format!("cannot be read: {e}"),
+    })
 }
 
 fn parse<C: Config>(text: &str) -> Result<C, String> {
     // In two steps, because the YAML reader alone does not tell the path of a wrong key.
     let tree: serde_json::Value = serde_yaml::from_str(text).map_err(|e| format!("is not YAML: {e}"))?;
+    // The reader's own words would repeat all of such a file.
+    if !tree.is_object() {
+        return Err("expected keys and their values, and there are none".into());
+    }
     let config: C = serde_path_to_error::deserialize(tree).map_err(|e| {
         let (path, what) = (e.path().to_string(), e.inner().to_string());
         if path == "." { what } else { format!("{path}: {what}") }
@@ -502,7 +515,8 @@ mod tests {
             (SEED.replace("role: schema", "role: admin"), ["users[0].databases", "schema", ""]),
             (format!("{SEED}removed_users: [old, app]"), ["removed_users", "app", "must not be removed"]),
             (format!("{SEED}removed_users: [root]"), ["removed_users", "root", "must not be removed"]),
-            (String::new(), ["", "", ""]),
+            (String::new(), ["expected keys", "", ""]),
+            ("root:x:0:0:root".repeat(9), ["expected keys", "", ""]),
         ] {
             let error = parse::<SeedConfig>(&text).unwrap_err();
             assert!(words.iter().all(|w| error.contains(w)), "{error}");

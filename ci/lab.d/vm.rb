@@ -8,6 +8,9 @@ module LabParts
   Result = Struct.new(:out, :err, :status) do
     def ok? = status.zero?
     def to_s = out + err
+
+    # What is told, however it was wrapped for a terminal.
+    def words = out.split.join(' ')
   end
 
   # One VM: namespaces for network, mounts, processes and host name, and a /var/vcap of its own.

@@ -110,7 +110,7 @@ RSpec.describe 'two members and an arbitrator', type: :cluster do
     lab.monit(0, 'start', 'mariadb')
     wait_phase('mysql/0', 'waiting')
     forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/0', '--accept-missing', 'mysql/1')
-    expect(forced.out).to include('Recovered in part: mysql/0'), forced.to_s
+    expect(forced.words).to include('Recovered in part: mysql/0'), forced.to_s
     voting?(limit: 90)
     group = observation(0).dig('arbitrators', 0, 'seen', 'group')
     expect(group).to match(/\Agalera~\w{6}\z/)

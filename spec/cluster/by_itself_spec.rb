@@ -217,7 +217,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       unnamed = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/0')
       expect([unnamed.status, unnamed.out]).to match([3, a_string_including('not accepted: mysql/2', '--accept-missing mysql/2')])
       forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/0', '--accept-missing', 'mysql/2')
-      expect(forced.out).to include('Recovered in part: mysql/0 was bootstrapped', 'Left out: mysql/2: it is not seen'), forced.to_s
+      expect(forced.words).to include('Recovered in part: mysql/0 was bootstrapped', 'Left out: mysql/2: it is not seen'), forced.to_s
       wait_healthy_among([0, 1])
       expect(memory(1)['lineage'].last).to include('by' => 'mysql/0', 'left_out' => [a_string_starting_with('mysql/2:')])
       write(1, 'the one that was left out does not have this')
@@ -236,7 +236,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       wait_saying('mysql/0', %r{mysql/2 has no data, and may have had more than all others before.*--accept-missing mysql/2})
       expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
       forced = lab.exec(1, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')
-      expect([forced.status, forced.out]).to match([0, a_string_including('Recovered: mysql/1 was bootstrapped', 'Left out: mysql/2')]), forced.to_s
+      expect([forced.status, forced.words]).to match([0, a_string_including('Recovered: mysql/1 was bootstrapped', 'Left out: mysql/2')]), forced.to_s
       wait_healthy
       expect_nothing_lost
     end

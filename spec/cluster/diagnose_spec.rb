@@ -224,7 +224,7 @@ RSpec.describe 'galera-ctl diagnose', type: :cluster do
     decided = JSON.dump(delete: false, instance: 'mysql/1', abandon_position: '746e46f3-8f76-11e7-9c1c-a220eabab4ba:1')
     lab.exec(1, 'sh', '-c', "cp #{path} /tmp/decision && cat >#{path}", stdin: decided)
     refused = lab.run_errand('rejoin', instance: 1).values.first
-    expect([refused.status, refused.out]).to match([3, a_string_matching(%r{Refused: .*mysql/1 stands at.*look again})])
+    expect([refused.status, refused.words]).to match([3, a_string_matching(%r{Refused: .*mysql/1 stands at.*look again})])
   ensure
     lab.exec(1, 'sh', '-c', "[ ! -f /tmp/decision ] || cat /tmp/decision >#{path}")
   end

@@ -52,7 +52,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     [0, 1].each { |i| lab.start(i, await: false) }
     # Not mysql/0, which left before: a view change is counted like a transaction.
     forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')
-    expect(forced.out).to include('Recovered in part: mysql/1'), forced.to_s
+    expect(forced.words).to include('Recovered in part: mysql/1'), forced.to_s
     lab.power_on(2)
     lab.start(2, await: false)
     # Galera would abort with "Reversing history", zero grastate.dat, and take a full copy at the next start.
@@ -66,10 +66,10 @@ RSpec.describe 'members whose data parted', type: :cluster do
     expect(lab.exec(2, 'ls', data(2, 'ledger')).out).to include('entries.ibd')
 
     shown = ctl(2, 'rejoin')
-    expect([shown.status, shown.out]).to match([0, a_string_matching(/At stake: \d+ transactions that the cluster lacks.*MiB.*rejoin --abandon-data/m)])
+    expect([shown.status, shown.words]).to match([0, a_string_matching(/At stake: \d+ transactions that the cluster lacks.*MiB.*rejoin --abandon-data/m)])
     expect(lab.mariadbd(2)).to be_nil
     given_up = ctl(2, 'rejoin', '--abandon-data')
-    expect([given_up.status, given_up.out]).to match([0, a_string_matching(%r{Given up: kept in /var/vcap/store/mariadb/data.abandoned-\S+})]), given_up.to_s
+    expect([given_up.status, given_up.words]).to match([0, a_string_matching(%r{Given up: kept in /var/vcap/store/mariadb/data.abandoned-\S+})]), given_up.to_s
     wait_healthy
     expect_nothing_lost
     expect(entries(2)).not_to include('lost 1')
@@ -84,7 +84,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     [0, 1].each { |i| lab.start(i, await: false) }
     # Not mysql/0, which left before: a view change is counted like a transaction.
     forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')
-    expect(forced.out).to include('Recovered in part: mysql/1'), forced.to_s
+    expect(forced.words).to include('Recovered in part: mysql/1'), forced.to_s
     expect(lab.sql(1, "INSERT INTO ledger.entries VALUES ('on the other side')")).to be_ok
     lab.power_on(2)
     lab.start(2, await: false)
@@ -92,7 +92,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     [0, 1].each { |i| lab.stop(i, skip_drain: true) }
     wait_saying('mysql/2', /not seen: mysql\/0 .*--node mysql\/2 --accept-missing mysql\/0 --accept-missing mysql\/1/)
     back = lab.exec(2, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/2', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/1')
-    expect(back.out).to include('Recovered in part: mysql/2 was bootstrapped', 'Left out: mysql/1'), back.to_s
+    expect(back.words).to include('Recovered in part: mysql/2 was bootstrapped', 'Left out: mysql/1'), back.to_s
     [0, 1].each { |i| lab.start(i, await: false) }
     [0, 1].each do |i|
       wait_saying("mysql/#{i}", /AheadOfCluster/)
@@ -114,7 +114,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     [[0, 1], [1, 0]].each { |at, from| drop_from(from, at: at) }
     wait('nobody to be primary') { lab.instances.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
     forced = lab.exec(2, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/2', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/1')
-    expect(forced.out).to include('Recovered in part: mysql/2 was bootstrapped'), forced.to_s
+    expect(forced.words).to include('Recovered in part: mysql/2 was bootstrapped'), forced.to_s
     40.times { |n| write(2, "onward #{SecureRandom.hex(4)} #{n}") }
     expect([0, 1].all? { |i| lab.mariadbd(i) }).to be(true)
     # Galera would merge them by itself, by IST, say Synced, and differ for ever.

@@ -144,7 +144,7 @@ RSpec.describe 'the lifecycle hooks', type: :cluster do
       lab.power_off(2)
       [0, 1].each { |i| lab.start(i, await: false) }
       forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/2')
-      expect(forced.out).to include('Recovered in part'), forced.to_s
+      expect(forced.words).to include('Recovered in part'), forced.to_s
       lab.power_on(2)
       begun = Time.now
       expect { lab.start(2) }.to raise_error(Lab::Failed, %r{post-start of mariadb failed.*mysql/2 does not come up: AheadOfCluster}m)

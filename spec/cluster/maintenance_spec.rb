@@ -35,7 +35,7 @@ RSpec.describe 'maintenance of a real cluster', type: :cluster do
   def pids = lab.instances.to_h { |i| [i, lab.mariadbd(i)] }
 
   def expect_told(result, status, *words)
-    expect([result.status, result.out]).to match([status, a_string_including(*words)])
+    expect([result.status, result.words]).to match([status, a_string_including(*words)])
   end
 
   def refuses_orders = match([409, a_string_including('maintenance of the whole cluster is on')])

@@ -189,7 +189,7 @@ RSpec.describe 'the proxy', type: :cluster do
     result = lab.run_errand('smoke-tests', instance: the_writer).values.first
     expect(result.status).to eq(1)
     expect(result.out).to match(/#{gone} \(.*\): FAILED: connect/).and match(%r{^proxy/1 \(.*\): FAILED: connect}).and include("proxy/0 (#{lab.address('proxy/0')}:3306): written")
-    expect(result.err).to match(/5 of 8 checks failed.*galera-ctl status/)
+    expect(result.err).to match(/5 of 8 checks failed.*bosh run-errand diagnose/)
     lab.monit('proxy/1', 'start', 'proxy')
     start_all([gone])
     wait_healthy

@@ -33,7 +33,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       before = fingerprint
       results = errand
       expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
-      expect(results.values.map(&:out)).to all(include('No action: all 3 members are Synced'))
+      expect(results.values.map(&:words)).to all(include('No action: all 3 members are Synced'))
       expect(fingerprint).to eq(before)
     end
 
@@ -41,7 +41,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       lab.drain(2)
       before = fingerprint
       result = errand('mysql/0')['mysql/0']
-      expect([result.status, result.out]).to match([3, a_string_including('Refused: a primary component exists', 'mysql/2')])
+      expect([result.status, result.words]).to match([3, a_string_including('Refused: a primary component exists', 'mysql/2')])
       expect(fingerprint).to eq(before)
     ensure
       lab.monit(2, 'start', 'mariadb')
@@ -55,13 +55,13 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
         expect(seqnos.max_by(&:last).first).to eq(order.last), seqnos.inspect
 
         dry = lab.exec(1, '/var/vcap/jobs/bootstrap/bin/run', '--dry-run')
-        expect([dry.status, dry.out]).to match([0, a_string_including("bootstrap #{order.last}")])
+        expect([dry.status, dry.words]).to match([0, a_string_including("bootstrap #{order.last}")])
         lab.instances.each { |i| expect(lab.mariadbd(i)).to be_nil }
 
         results = errand
         expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
-        expect(results.values.map(&:out)).to all(include("Recovered: #{order.last} was bootstrapped", 'a write was seen on each'))
-        expect(results.values.map(&:out).grep(/leads; following it/).size).to eq(2), told(results)
+        expect(results.values.map(&:words)).to all(include("Recovered: #{order.last} was bootstrapped", 'a write was seen on each'))
+        expect(results.values.map(&:words).grep(/leads; following it/).size).to eq(2), told(results)
         wait_healthy
         expect_nothing_lost
         expect(lineage(0).last).to eq([order.last, 'EveryMemberSeen'])
@@ -77,7 +77,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       before = lab.instances.map { |i| [supervisor(i).values_at('phase', 'hold'), grastate(i), memory(i)] }
       results = [0, 2].map { |i| errand("mysql/#{i}").values.first }
       expect(results.map(&:status)).to eq([3, 3])
-      expect(results.map(&:out)).to all(include('Refused: PartialKnowledge', 'mysql/1 (its VM answers but its agent does not run)', 'Nothing was changed'))
+      expect(results.map(&:words)).to all(include('Refused: PartialKnowledge', 'mysql/1 (its VM answers but its agent does not run)', 'Nothing was changed'))
       expect(lab.instances.map { |i| [supervisor(i).values_at('phase', 'hold'), grastate(i), memory(i)] }).to eq(before)
     ensure
       lab.monit(1, 'start', 'galera-agent')
@@ -89,7 +89,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       config['agents']['password'] = 'wrong'
       lab.exec(0, 'sh', '-c', 'cat > /tmp/wrong.yml', stdin: JSON.dump(config))
       result = lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-bootstrap', '--config', '/tmp/wrong.yml')
-      expect([result.status, result.out]).to match([3, a_string_including('it refuses our user name or password (401)')])
+      expect([result.status, result.words]).to match([3, a_string_including('it refuses our user name or password (401)')])
       expect(lab.instances.map { |i| supervisor(i)['hold'] }).to all(be_nil)
     end
 
@@ -162,7 +162,7 @@ RSpec.describe 'recovery of a real cluster', type: :cluster do
       leading = Thread.new { errand('mysql/0').values.first }
       wait('a run that leads') { supervisor(2)&.dig('hold') }
       second = lab.exec(1, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/1', '--accept-missing', 'mysql/0', '--accept-missing', 'mysql/2')
-      expect([second.status, second.out]).to match([3, a_string_including('Refused: bootstrap errand on mysql/0 leads a recovery')])
+      expect([second.status, second.words]).to match([3, a_string_including('Refused: bootstrap errand on mysql/0 leads a recovery')])
       expect(leading.value.status).to eq(0), leading.value.to_s
       wait_healthy
       expect_nothing_lost

@@ -119,14 +119,14 @@ RSpec.describe 'report, hooks, metrics and events', type: :cluster do
     expect(JSON.parse(files['diagnosis.json']).dig('diagnosis', 'code')).to match(/AllDown/)
     expect(files['report.txt']).to include('asked for by automatic recovery by')
     expect(files.keys.grep(/mariadb\.err\.log/).size).to eq(3)
-    expect(ctl(vetoed, 'events').out).to include('an incident report was kept in', 'Refused by a pre-bootstrap hook')
+    expect(ctl(vetoed, 'events').words).to include('an incident report was kept in', 'Refused by a pre-bootstrap hook')
   end
 
   it 'ends a hook at its limit, and refuses (S20)' do
     hook('pre-bootstrap', 'sleep 77')
     results = errand('mysql/0')
     expect(results['mysql/0'].status).to eq(3), told(results)
-    expect(results['mysql/0'].out).to match(/Refused by a pre-bootstrap hook|ended: Refused/)
+    expect(results['mysql/0'].words).to match(/Refused by a pre-bootstrap hook|ended: Refused/)
     wait('no hook to be left') { lab.instances.none? { |i| lab.exec(i, 'pgrep', '-fx', 'sleep 77').ok? } }
     expect(lab.instances.none? { |i| lab.mariadbd(i) }).to be(true)
   end

@@ -60,7 +60,7 @@ RSpec.describe 'a cluster with TLS', type: :cluster do
     lab.instances.each { |i| wait_phase(i, 'waiting') }
     results = errand
     expect(results.values.map(&:status)).to eq([0, 0, 0]), told(results)
-    expect(results.values.map(&:out)).to all(include('Note: mysql/2 has no data'))
+    expect(results.values.map(&:words)).to all(include('Note: mysql/2 has no data'))
     wait_healthy
     expect_nothing_lost
   end

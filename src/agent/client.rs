@@ -139,7 +139,7 @@ impl Client {
             Ok(observation) => identified(member, observation),
             Err(e) => {
                 // The library's own words repeat the URL; the root cause says what was met.
-                let why = format!("{}:{}: {}", member.address, self.agents.port, e.root_cause());
+                let why = format!("{}:{}: {}", member.address, self.agents.port, cause(&e));
                 let refused = e.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
                 match e.downcast_ref::<reqwest::Error>() {
                     Some(_) if refused == Some(std::io::ErrorKind::ConnectionRefused) => Sight::Refused,
@@ -160,7 +160,7 @@ impl Client {
         let (seen, why_unseen) = match asked {
             Ok(seen) if seen.id == of.id => (Some(seen), None),
             Ok(other) => (None, Some(format!("instance {} answered at {}", other.id, of.address))),
-            Err(e) => (None, Some(format!("{}:{}: {}", of.address, self.agents.port, e.root_cause()))),
+            Err(e) => (None, Some(format!("{}:{}: {}", of.address, self.agents.port, cause(&e)))),
         };
         ArbitratorWord { name: of.name.clone(), seen, why_unseen }
     }
@@ -254,6 +254,21 @@ fn with_tls(builder: reqwest::ClientBuilder, files: &AgentsTls) -> Result<reqwes
 /// Whether an agent was not reached at all: it may be so in a moment. A refusal is an answer.
 pub fn not_reached(error: &anyhow::Error) -> bool {
     error.downcast_ref::<reqwest::Error>().is_some()
+}
+
+/// Why an agent did not do what it was told, for a person.
+pub fn in_words(error: &anyhow::Error) -> String {
+    if not_reached(error) { format!("its agent does not answer: {}", cause(error)) } else { format!("{error:#}") }
+}
+
+/// What was met, without the library's words for how it got there.
+fn cause(error: &anyhow::Error) -> String {
+    let late = error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+        == Some(std::io::ErrorKind::TimedOut);
+    if late || error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
+        return "timed out".into();
+    }
+    error.root_cause().to_string()
 }
 
 /// An IPv6 address in a URL stands in brackets.

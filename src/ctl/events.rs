@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cli::Exit;
+use crate::cluster::diagnosis::beside;
 use crate::cluster::timeline::journal::entry;
 use crate::config::MemberConfig;
 use crate::galera::moment::Moment;
@@ -72,7 +73,7 @@ impl Wants {
                     line
                 } else {
                     let text: String = event.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-                    format!("{}  {:9}  {text}", event.at, event.mark.word())
+                    beside(&format!("{}  {:9}  ", event.at, event.mark.word()), &text)
                 };
                 found.push((event.at, shown));
             }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::agent::client::Client;
@@ -17,8 +17,6 @@ use crate::small_config::Whom;
 
 /// Two looks lie so far apart (diagnosis.md): longer than `evs.suspect_timeout`, and than an agent's round.
 const APART: Duration = Duration::from_secs(5);
-/// From one look of `--watch` to the next, where nothing else is said.
-const WATCH_EVERY: u64 = 5;
 
 /// How to look, and how to tell.
 #[derive(Debug, Clone, Args)]
@@ -27,11 +25,16 @@ pub struct How {
     #[arg(long)]
     json: bool,
     /// Look again every so many seconds, until interrupted
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", require_equals = true)]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", require_equals = true,
+        value_parser = every)]
     watch: Option<u64>,
     /// One look only, also where a second one would be needed to be sure
     #[arg(long)]
     once: bool,
+}
+
+fn every(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|seconds| (1..=3600).contains(seconds)).ok_or_else(|| "expected 1 to 3600 seconds".into())
 }
 
 /// How much is told.
@@ -61,9 +64,6 @@ pub fn run(whom: &Whom, how: &How, detail: Detail) -> Result<Exit> {
     }
     tell(whom, how, detail, &looked)?;
     let Some(every) = how.watch else { return Ok(Exit::Status(looked.found.class.exit_code())) };
-    if every == 0 || every > 3600 {
-        bail!("--watch: expected 1 to 3600 seconds, found {every}; {WATCH_EVERY} is usual");
-    }
     loop {
         std::thread::sleep(Duration::from_secs(every).saturating_sub(looked.begun.elapsed()));
         looked = again(whom, &client, &looked);

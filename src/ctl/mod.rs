@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
+use crate::cli::{duration, moment};
 use crate::galera::moment::Moment;
 use crate::host::report::USUAL_WINDOW;
 
@@ -24,7 +25,7 @@ pub struct Window {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<Moment>,
     /// In place of --from: so long before the end, such as 30m or 2h
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "from")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
     last: Option<Duration>,
 }
 
@@ -41,8 +42,4 @@ impl Window {
         let to = self.to.or_else(|| self.last.map(|_| Moment::from(SystemTime::now())));
         (self.from.or_else(|| Some(to?.before(self.last?))), self.to)
     }
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    Moment::parse(text).ok_or_else(|| "expected a time in UTC such as 2026-11-21T08:30".into())
 }

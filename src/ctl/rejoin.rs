@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::agent::client::Client;
 use crate::cli::Exit;
+use crate::cluster::diagnosis::wrapped;
 use crate::cluster::join::{may_abandon, may_join};
 use crate::cluster::observation::Observation;
 use crate::cluster::primary::{Primaries, primaries};
@@ -85,17 +86,17 @@ impl Rejoin {
             Ok(stake) => stake,
             // An errand runs everywhere; where nothing was asked for, this is no failure.
             Err(why) if errand && wish == Wish::Tell => {
-                println!("{} is not joined: {why}.", config.instance);
+                tell(&format!("{} is not joined: {why}.", config.instance));
                 return Ok(Exit::Done);
             }
             Err(why) => return Ok(refused(&why)),
         };
-        println!("{} stands at {}.", config.instance, seen.position);
+        tell(&format!("{} stands at {}.", config.instance, seen.position));
         let Some(stake) = stake else {
             println!("It has no data, and joins by itself.");
             return Ok(Exit::Done);
         };
-        println!("At stake: {stake}.");
+        tell(&format!("At stake: {stake}."));
         if wish == Wish::Tell && joins(&seen, &primaries) {
             println!("It joins by itself; nobody has to give anything up.");
             return Ok(Exit::Done);
@@ -157,12 +158,15 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
     } else {
         println!("     galera-ctl rejoin --abandon-data");
     }
-    println!("2. Salvage what only it has: first 1, then read the copy that was kept, and write what is missed:");
-    println!("     {} --no-defaults --skip-networking --wsrep-provider=none \\", config.mariadb.program.display());
-    println!("       --user={} --socket=/tmp/salvage.sock \\", config.mariadb.user);
+    println!("2. Salvage what only it has: first 1, then read the copy that was kept, and write");
+    println!("   what is missed:");
+    println!("     {} --no-defaults --skip-networking \\", config.mariadb.program.display());
+    println!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
+    println!("       --socket=/tmp/salvage.sock \\");
     println!("       --datadir={} &", kept(&config.mariadb.data_dir));
     println!("     mariadb-dump --socket=/tmp/salvage.sock --all-databases > salvage.sql");
-    println!("3. Go on from this member, and give up what the others committed since; it is kept on them:");
+    println!("3. Go on from this member, and give up what the others committed since; it is");
+    println!("   kept on them:");
     println!("     {}", stop.join("; "));
     println!("     /var/vcap/jobs/bootstrap/bin/run --node {me}{accept}");
     println!("     then start the others, and 1 on each of them");
@@ -171,7 +175,7 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
 fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit> {
     match ask(&config.paths.run_dir, &Request::Abandon { expect: seen.position.at_most(), keep })? {
         Reply::Done { text } => {
-            println!("Given up: {text}. The member joins now; galera-start.log tells how.");
+            tell(&format!("Given up: {text}. The member joins now; galera-start.log tells how."));
             Ok(Exit::Done)
         }
         Reply::Refused { why } => Ok(refused(&why)),
@@ -179,8 +183,12 @@ fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit
     }
 }
 
+fn tell(what: &str) {
+    println!("{}", wrapped("", what));
+}
+
 fn refused(why: &str) -> Exit {
-    println!("Refused: {why}. Nothing was changed.");
+    tell(&format!("Refused: {why}. Nothing was changed."));
     Exit::Refused
 }
 

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::cluster::diagnosis::wrapped;
 use crate::log;
 
 /// How many steps a recovery has.
@@ -74,7 +75,7 @@ impl Progress {
                 print!("\r\x1b[K[{done}{rest}] {shown}");
                 let _ = stdout().flush();
             }
-            Voice::Lines => println!("[{}/{STEPS}] {what}", self.step),
+            Voice::Lines => println!("{}", wrapped("", &format!("[{}/{STEPS}] {what}", self.step))),
             Voice::Log => log::info("recovery.step", &[("step", &self.step), ("what", &what)]),
         }
         self.note(what);
@@ -90,9 +91,15 @@ impl Progress {
         self.note(table);
     }
 
-    /// Tells the end.
+    /// Tells the end; in the log it is one line.
     pub(super) fn finish(&self, verdict: &str) {
-        self.show(verdict);
+        let shown = wrapped("", verdict);
+        match self.voice {
+            Voice::Terminal => println!("\r\x1b[K{shown}"),
+            Voice::Lines => println!("{shown}"),
+            Voice::Log => log::info("recovery.seen", &[("row", &verdict)]),
+        }
+        self.note(verdict);
     }
 
     fn note(&self, what: &str) {

@@ -1,5 +1,6 @@
-//! The members side by side.
+//! The members side by side, on 80 columns.
 
+use crate::cluster::diagnosis::beside;
 use crate::cluster::observation::{MemberView, Observation};
 use crate::cluster::standing::Standing;
 
@@ -12,7 +13,7 @@ pub fn of(views: &[MemberView]) -> String {
         |column: usize| all.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or_default();
     let (a, b, c) = (wide(0), wide(1), wide(2));
     let lines: Vec<String> =
-        all.iter().map(|[w, x, y, z]| format!("{w:a$}  {x:b$}  {y:c$}  {z}").trim_end().to_owned()).collect();
+        all.iter().map(|[w, x, y, z]| beside(&format!("{w:a$}  {x:b$}  {y:c$}  "), z).trim_end().to_owned()).collect();
     lines.join("\n")
 }
 

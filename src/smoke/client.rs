@@ -1,6 +1,6 @@
 //! One client: a connection over TCP, and a table of its own.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, SslOpts};
 
@@ -43,8 +43,10 @@ impl Session {
                 SslOpts::default().with_root_cert_path(Some(tls.ca.clone())).with_danger_skip_domain_validation(true),
             );
         }
-        let mut connection = Conn::new(options).with_context(|| format!("connect as {}", config.user))?;
-        let served_by: Option<String> = connection.query_first("SELECT @@wsrep_node_name").context("ask its name")?;
+        let mut connection =
+            Conn::new(options).map_err(in_words).with_context(|| format!("connect as {}", config.user))?;
+        let served_by: Option<String> =
+            connection.query_first("SELECT @@wsrep_node_name").map_err(in_words).context("ask its name")?;
         Ok(Session {
             connection,
             database: config.database.clone(),
@@ -64,6 +66,7 @@ impl Session {
         let there: Option<u8> = self
             .connection
             .exec_first("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?", (&self.database,))
+            .map_err(in_words)
             .context("look for its database")?;
         // DDL stops the whole cluster for a moment, so only where it is needed.
         if there.is_none() {
@@ -88,7 +91,7 @@ impl Session {
 
     /// Later reads see everything that was committed anywhere before them.
     pub fn wait_for_what_was_committed(&mut self) -> Result<()> {
-        self.connection.query_drop("SET SESSION wsrep_sync_wait = 1").context("set wsrep_sync_wait")
+        self.connection.query_drop("SET SESSION wsrep_sync_wait = 1").map_err(in_words).context("set wsrep_sync_wait")
     }
 
     /// Leaves nothing behind.
@@ -99,13 +102,23 @@ impl Session {
 
     /// Galera aborts a statement that meets another member's DDL in the same database, and says "deadlock, try
     /// restarting transaction". Every client has to; this one meets its own kind, where several instances run it.
-    fn again_if_aborted<T>(&mut self, mut step: impl FnMut(&mut Conn) -> mysql::Result<T>) -> mysql::Result<T> {
+    fn again_if_aborted<T>(&mut self, mut step: impl FnMut(&mut Conn) -> mysql::Result<T>) -> Result<T> {
         for _ in 1..TRIES {
             match step(&mut self.connection) {
                 Err(mysql::Error::MySqlError(e)) if e.code == ER_LOCK_DEADLOCK => {}
-                other => return other,
+                other => return other.map_err(in_words),
             }
         }
-        step(&mut self.connection)
+        step(&mut self.connection).map_err(in_words)
+    }
+}
+
+/// The server's or the network's own words, without the library's name for their kind.
+fn in_words(error: mysql::Error) -> anyhow::Error {
+    match error {
+        mysql::Error::MySqlError(e) => anyhow!("error {}: {}", e.code, e.message),
+        mysql::Error::DriverError(e) => anyhow!("{e}"),
+        mysql::Error::IoError(e) => anyhow!("{e}"),
+        other => other.into(),
     }
 }

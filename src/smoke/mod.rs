@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 
 use crate::cli::Exit;
+use crate::cluster::diagnosis::folded;
 use crate::host::random::random_uuid;
 use client::Session;
 use config::{Address, SmokeConfig};
@@ -17,19 +18,22 @@ pub fn run(config: &SmokeConfig) -> Result<Exit> {
     let (mut written, mut failures) = (0, 0);
     for entry in &config.entries {
         let (told, failed) = try_entry(config, entry);
-        told.iter().for_each(|line| println!("{line}"));
+        told.iter().for_each(|line| println!("{}", folded(line)));
         written += usize::from(failed == 0);
         failures += failed;
     }
     let (entries, members) = (config.entries.len(), config.members.len());
     if failures > 0 {
         bail!(
-            "{failures} of {} checks failed. What the members say of themselves: galera-ctl status on a member's VM",
+            "{failures} of {} checks failed. What the members say of themselves: bosh run-errand diagnose",
             entries * (members + 1)
         );
     }
     println!(
-        "The cluster serves: written through {written} of {entries}, and each write read on {members} of {members}."
+        "{}",
+        folded(&format!(
+            "The cluster serves: written through {written} of {entries}, and each write read on {members} of {members}."
+        ))
     );
     Ok(Exit::Done)
 }

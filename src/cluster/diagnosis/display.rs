@@ -57,21 +57,53 @@ impl fmt::Display for Diagnosis {
 /// The text in lines of at most [`WIDTH`] columns; the lines after the first are indented further. A word
 /// that is longer than a line stays whole, so that it can be copied.
 pub fn wrapped(indent: &str, text: &str) -> String {
-    let mut lines = vec![indent.to_owned()];
+    under(indent, indent.chars().count() + 2, text)
+}
+
+/// The same after `lead`, as in a table: the lines after the first begin where the text began.
+pub fn beside(lead: &str, text: &str) -> String {
+    under(lead, lead.chars().count(), text)
+}
+
+fn under(lead: &str, indent: usize, text: &str) -> String {
+    let mut out = lead.to_owned();
+    let (mut column, mut fresh) = (lead.chars().count(), true);
     for word in text.split_whitespace() {
-        let line = lines.last().map_or(0, |l| l.chars().count());
-        let fresh = lines.last().is_none_or(|l| l.trim().is_empty());
-        if !fresh && line + 1 + word.chars().count() > WIDTH {
-            lines.push(format!("{indent}  "));
+        let wide = word.chars().count();
+        if !fresh && column + 1 + wide > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            (column, fresh) = (indent, true);
         }
-        if let Some(last) = lines.last_mut() {
-            if !last.trim().is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
+        if !fresh {
+            out.push(' ');
+            column += 1;
         }
+        out.push_str(word);
+        (column, fresh) = (column + wide, false);
     }
-    lines.join("\n")
+    out
+}
+
+/// Each line that is wider than a terminal folded: a row of a table goes on under its second column, anything else
+/// under its beginning.
+pub fn folded(text: &str) -> String {
+    let fold = |line: &str| {
+        if line.chars().count() <= WIDTH {
+            return line.to_owned();
+        }
+        let begins = line.len() - line.trim_start().len();
+        let (_, row) = line.split_at_checked(begins).unwrap_or(("", line));
+        let column =
+            row.split_once("  ").map(|(first, rest)| begins + first.len() + 2 + rest.len() - rest.trim_start().len());
+        let (lead, rest) = line.split_at_checked(column.unwrap_or(begins)).unwrap_or(("", line));
+        beside(lead, rest)
+    };
+    let mut out: String = text.lines().map(fold).collect::<Vec<_>>().join("\n");
+    if text.ends_with('\n') {
+        out.push('\n');
+    }
+    out
 }
 
 #[cfg(test)]
@@ -85,5 +117,16 @@ mod tests {
         assert_eq!(text.split_whitespace().count(), 80);
         let long = "x".repeat(100);
         assert!(wrapped("", &format!("a {long} b")).contains(&long));
+    }
+
+    #[test]
+    fn a_table_goes_on_under_its_column() {
+        let told = "a word and another ".repeat(9);
+        let help = folded(&format!("Usage: it\n\n  diagnose  {told}\n          {told}\n"));
+        assert!(help.lines().all(|l| l.len() <= WIDTH), "{help}");
+        assert!(help.starts_with("Usage: it\n\n  diagnose  a word"), "{help}");
+        let begin = |l: &str| l.len() - l.trim_start().len();
+        assert!(help.lines().skip(3).all(|l| begin(l) == 12 || begin(l) == 10), "{help}");
+        assert!(help.ends_with('\n'), "{help}");
     }
 }

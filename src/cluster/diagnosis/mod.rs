@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use self::advice::Advice;
 pub use self::class::Class;
 pub use self::codes::{ClusterCode, Confidence, MemberCode, WarningCode};
-pub use self::display::wrapped;
+pub use self::display::{beside, folded, wrapped};
 use self::facts::Look;
 pub use self::second_look::confirmed;
 use super::member::Cluster;

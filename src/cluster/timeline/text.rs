@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 
 use super::{Mark, Timeline};
+use crate::cluster::diagnosis::{beside, wrapped};
 
 impl Timeline {
-    /// As text: the verdict, then one line an event.
+    /// As text, on 80 columns: the verdict, then the events.
     pub fn text(&self) -> String {
         let mut out = String::new();
         if let Some(verdict) = &self.verdict {
             let _ = writeln!(out, "By {}:\n{verdict}\n", self.verdict_of);
         }
         for note in &self.notes {
-            let _ = writeln!(out, "note: {note}");
+            let _ = writeln!(out, "{}", wrapped("", &format!("note: {note}")));
         }
         let wide = self.lanes.iter().map(|l| l.chars().count()).max().unwrap_or_default();
         let mut day = String::new();
@@ -26,7 +27,8 @@ impl Timeline {
             let lane = self.lane(event.lane);
             let more = event.evidence.len().saturating_sub(1);
             let times = if more > 1 { format!(" (and {more} lines more)") } else { String::new() };
-            let _ = writeln!(out, "  {clock}  {lane:wide$}  {} {}{times}", event.mark.sign(), one_line(&event.text));
+            let lead = format!("  {clock}  {lane:wide$}  {} ", event.mark.sign());
+            let _ = writeln!(out, "{}", beside(&lead, &format!("{}{times}", one_line(&event.text))));
         }
         if self.events.is_empty() {
             out.push_str("Nothing happened in this time that the logs tell of.\n");

@@ -9,17 +9,18 @@ mod switch;
 mod telling;
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
 use self::switch::{On, Switch};
-use crate::cli::{Exit, complain};
+use crate::cli::{self, Exit, complain};
 use crate::cluster::diagnosis::wrapped;
 use crate::cluster::maintenance::Scope;
 use crate::config::{self, Config, MemberConfig};
+use crate::galera::moment::Moment;
 use crate::host::clock::seconds_since_epoch;
 
 /// Where no end is given.
@@ -62,11 +63,11 @@ struct OnArguments {
     #[arg(long)]
     owner: Option<String>,
     /// For how long, such as 30m or 2h; 2h if not given
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = cli::duration)]
     lasts: Option<Duration>,
-    /// Until when, in UTC, such as 2030-01-31T18:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339, conflicts_with = "lasts")]
-    until: Option<SystemTime>,
+    /// Until when, in UTC: 2026-11-21T08:30 or 2026-11-21T08:30:15Z
+    #[arg(long, value_name = "TIME", value_parser = cli::moment, conflicts_with = "lasts")]
+    until: Option<Moment>,
     /// Also in the middle of something, which is then left undone
     #[arg(long)]
     force: bool,
@@ -171,7 +172,7 @@ impl Arguments {
             }
             What::On(on) => {
                 let now = seconds_since_epoch();
-                let until = on.until.map(|at| at.duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default());
+                let until = on.until.map(|at| at.0 / 1000);
                 let until = until.unwrap_or_else(|| now.saturating_add(on.lasts.unwrap_or(USUAL).as_secs()));
                 let (owner, reason) = (by(on.owner), on.reason);
                 switch.on(&On { scope: scope(on.member), owner, reason, until, force: on.force, replace: on.replace })

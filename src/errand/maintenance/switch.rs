@@ -14,7 +14,7 @@ use crate::cluster::hold::LONGEST_HOLD;
 use crate::cluster::maintenance::{
     LOOKS_AFTER, Mode, Notice, Notices, Says, Scope, Undone, plan, ready_to_end, under_way,
 };
-use crate::cluster::member::Member;
+use crate::cluster::member::{Member, listed as names};
 use crate::cluster::observation::MemberView;
 use crate::config::MemberConfig;
 use crate::errand::table;
@@ -99,7 +99,7 @@ impl<'a> Switch<'a> {
         let epoch = mode.notices().next_epoch(&asked.scope);
         let same = known.filter(|n| asked.is_as(n)).cloned();
         let notice = same.unwrap_or_else(|| asked.notice(known, epoch, now, &in_flight));
-        let told = self.tell(&mode.notices().clone().with(notice.clone()), asked.replace)?;
+        let told = self.tell(&views, &mode.notices().clone().with(notice.clone()), asked.replace)?;
         println!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
         if !in_flight.is_empty() {
             println!(
@@ -123,7 +123,7 @@ impl<'a> Switch<'a> {
         let set_aside = scope == Scope::Cluster && !mode.unreadable().is_empty();
         if !known.is_some_and(Notice::is_on) && !set_aside {
             // Members that were away may not have heard of it.
-            let told = self.tell(mode.notices(), false)?;
+            let told = self.tell(&views, mode.notices(), false)?;
             let word = known.map_or(format!("maintenance of {scope} was never on"), Notice::to_string);
             println!("{}\n{}", wrapped("", &format!("{word}: nothing to end.")), telling::acknowledged(&told));
             return Ok(all_of(&told));
@@ -143,7 +143,7 @@ impl<'a> Switch<'a> {
         if let Some(fault) = notice.fault(now) {
             return Ok(usage(&fault));
         }
-        let told = self.tell(&mode.notices().clone().with(notice.clone()), set_aside)?;
+        let told = self.tell(&views, &mode.notices().clone().with(notice.clone()), set_aside)?;
         println!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
         println!("Each member looks {LOOKS_AFTER} times more before it does anything by itself.");
         Ok(all_of(&told))
@@ -164,7 +164,13 @@ impl<'a> Switch<'a> {
     }
 
     /// Tells all members, all at once; those that are not reached again and again, for a while.
-    fn tell(&self, notices: &Notices, set_unreadable_aside: bool) -> Result<Vec<Acknowledged>> {
+    fn tell(&self, views: &[MemberView], notices: &Notices, set_unreadable_aside: bool) -> Result<Vec<Acknowledged>> {
+        let unseen: Vec<&str> = views.iter().filter(|v| v.seen().is_none()).map(|v| v.member.name.as_str()).collect();
+        if !unseen.is_empty() {
+            let limit = TELL_LIMIT.as_secs();
+            let waiting = format!("not seen: {}; told again and again, for up to {limit} s ...", names(unseen));
+            eprintln!("{}", wrapped("", &waiting));
+        }
         let begun = Instant::now();
         let body = MaintenanceBody { notices: notices.clone(), set_unreadable_aside };
         let once = |member: &Member| self.client.post::<_, Accepted>(member, api::MAINTENANCE, &body);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::agent::client::in_words;
 use crate::cluster::diagnosis::{WarningCode, diagnose, wrapped};
 use crate::cluster::maintenance::{Mode, Notice, Planned, Undone};
 use crate::cluster::member::Cluster;
@@ -23,7 +24,7 @@ impl Acknowledged {
 pub(super) fn acknowledged(all: &[Acknowledged]) -> String {
     let line = |a: &Acknowledged| match &a.result {
         Ok(()) => format!("  {} acknowledged", a.member),
-        Err(e) => wrapped("  ", &format!("{} NOT acknowledged: {e:#}", a.member)),
+        Err(e) => wrapped("  ", &format!("{} NOT acknowledged: {}", a.member, in_words(e))),
     };
     let mut lines: Vec<String> = all.iter().map(line).collect();
     if !all.iter().all(Acknowledged::is_so) {

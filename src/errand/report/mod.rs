@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::writing::{Writer, slug};
 use super::table;
 use crate::agent::client::Client;
-use crate::cluster::diagnosis::{Diagnosis, diagnose};
+use crate::cluster::diagnosis::{Diagnosis, diagnose, wrapped};
 use crate::cluster::member::{Cluster, Member};
 use crate::cluster::observation::{MemberView, PortAnswer};
 use crate::cluster::timeline::{Known, Source, SourceKind, Timeline};
@@ -145,11 +145,12 @@ impl Report<'_> {
     ) -> String {
         let (from, to) = (self.wanted.from, self.wanted.to);
         let mut out = format!(
-            "Incident report of cluster {}, {} UTC\nasked for by {}; window {from} to {to} UTC\n\n{}\n\n{diagnosis}\n\nWho reaches whom\n{matrix}\nWhat could not be had\n{missing}\n",
+            "Incident report of cluster {}, {} UTC\n{}\n\n{}\n\n{diagnosis}\n\nWho reaches whom\n{matrix}\nWhat could not be had\n{}\n",
             self.cluster.name,
             collected.asked_at,
-            self.asked_by,
+            wrapped("", &format!("asked for by {}; window {from} to {to} UTC", self.asked_by)),
             table::of(&collected.views),
+            missing.lines().map(|line| wrapped("", line) + "\n").collect::<String>(),
         );
         let events: Vec<&str> = timeline.lines().skip_while(|l| !l.ends_with("clock)")).collect();
         let room = LARGEST_SUMMARY.saturating_sub(out.len());

@@ -99,7 +99,7 @@ RSpec.describe 'the lifecycle hooks', type: :cluster do
       expect(lab.members.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
       expect(log(2, 'mariadb/drain.log').lines.last(3).join).to include('all others have left in order')
       lab.start
-      expect(log(0, 'mariadb/post-start.stdout.log')).to match(%r{mysql/0 DOES NOT SERVE YET, .*mysql/1, mysql/2 not started yet})
+      expect(log(0, 'mariadb/post-start.stdout.log')).to match(%r{mysql/0 DOES NOT SERVE YET, .*Not started yet: mysql/1, mysql/2\.})
       expect(log(2, 'mariadb/post-deploy.stdout.log').lines.last).to include('mysql/2 serves')
       wait_healthy
       expect_nothing_lost

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::cluster::bootstrap::Force;
-use mariadb_galera::config::{self, BootstrapConfig};
+use mariadb_galera::config::{self, BadConfig, BootstrapConfig};
 use mariadb_galera::errand;
 use mariadb_galera::host::prepare;
 
@@ -51,9 +51,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.check_config {
         return Ok(Exit::Done);
     }
-    // Errands run as root, and BOSH renders files for root and vcap.
-    prepare::directories("root", &[&config.log_dir], &config.private_files)?;
     let accept_missing = arguments.accept_missing.clone();
     let force = arguments.node.clone().map(|node| Force { node, accept_missing });
+    if let Some(why) = force.as_ref().and_then(|force| force.fault(&config.cluster)) {
+        return Err(BadConfig::of(why).into());
+    }
+    // Errands run as root, and BOSH renders files for root and vcap.
+    prepare::directories("root", &[&config.log_dir], &config.private_files)?;
     errand::run(config, arguments.dry_run, force, arguments.during_maintenance)
 }

@@ -122,9 +122,7 @@ fn without_sql(of: &Observation) -> Health {
                 unfit("held", supervisor.detail.clone())
             }
             SupervisorSight::Present(supervisor) => unfit("stopped", supervisor.detail.clone()),
-            SupervisorSight::Absent { why } => {
-                unfit("stopped", format!("neither mariadbd nor galera-start runs: {why}"))
-            }
+            SupervisorSight::Absent { why } => unfit("stopped", format!("mariadbd does not run; {why}")),
         },
     }
 }

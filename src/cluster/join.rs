@@ -108,7 +108,7 @@ impl fmt::Display for MayNotJoin {
 }
 
 /// What a person runs on the member to give its data up.
-const GIVE_UP: &str = "galera-ctl rejoin --abandon-data";
+pub const GIVE_UP: &str = "/var/vcap/packages/mariadb-galera/bin/galera-ctl rejoin --abandon-data";
 
 /// May a person give this member's data up, so that it gets a copy of the cluster's? Only where there is a
 /// cluster to get it from. What is at stake, in a sentence; none where the member has no data.

@@ -122,7 +122,7 @@ impl Mode {
         on(&Scope::Cluster).or_else(|| on(&Scope::Member(member.to_owned()))).or_else(|| {
             let (name, why) = self.unreadable.first()?;
             Some(format!(
-                "what {name} knows of maintenance cannot be read ({why}), which counts as on; `galera-ctl maintenance off` sets that aside"
+                "what {name} knows of maintenance cannot be read ({why}), which counts as on; `/var/vcap/jobs/maintenance/bin/run off` sets that aside"
             ))
         })
     }

@@ -142,7 +142,10 @@ fn by_the_rules(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observ
     match without_primary(cluster, auto, me, own, others) {
         ByItself::Begin(proof) => Start::Recover(proof),
         ByItself::End(why) => Start::Wait(why),
-        ByItself::Wait(why) if own.position == Standing::Empty => Start::Wait(format!("{why}; {no_first}")),
+        ByItself::Wait(why) if own.position == Standing::Empty => {
+            let no_first = no_first.to_string();
+            Start::Wait(if why.contains(&no_first) { why } else { format!("{why}; {no_first}") })
+        }
         ByItself::Wait(why) => {
             let restore = match restore {
                 Restore::NotYet(what) => format!("; {what}"),

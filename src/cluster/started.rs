@@ -75,7 +75,8 @@ pub fn started(own: &Observation, others: &[MemberView], idle: Duration, stall: 
     let patience = if silent { COLD_AND_SILENT } else { COLD };
     if waits && nobody && !away.is_empty() && supervisor.phase_seconds >= patience.as_secs() {
         let away: Vec<&str> = away.iter().map(|v| v.member.name.as_str()).collect();
-        return Started::ColdStart(format!("{} not started yet: {}", away.join(", "), supervisor.detail));
+        let detail = supervisor.detail.strip_prefix("wait: ").unwrap_or(&supervisor.detail);
+        return Started::ColdStart(format!("Not started yet: {}. This member waits: {detail}", away.join(", ")));
     }
     Started::Wait(supervisor.detail.clone())
 }

@@ -37,6 +37,12 @@ impl Window {
         (from <= to).then_some((from, to))
     }
 
+    /// The same, and for so long back where nothing was said of that.
+    fn or_last(self, usual: Duration) -> Window {
+        let last = self.last.or_else(|| self.from.is_none().then_some(usual));
+        Window { last, ..self }
+    }
+
     /// What was said, and nothing else.
     fn said(&self) -> (Option<Moment>, Option<Moment>) {
         let to = self.to.or_else(|| self.last.map(|_| Moment::from(SystemTime::now())));

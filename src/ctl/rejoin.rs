@@ -9,9 +9,10 @@ use serde::Deserialize;
 use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::diagnosis::wrapped;
-use crate::cluster::join::{may_abandon, may_join};
+use crate::cluster::join::{GIVE_UP, may_abandon, may_join};
 use crate::cluster::observation::Observation;
 use crate::cluster::primary::{Primaries, primaries};
+use crate::cluster::standing::{Standing, Unknown};
 use crate::config::{self, Config, MemberConfig};
 use crate::host::datadir::DataDir;
 use crate::host::observe::{self, free_bytes};
@@ -26,8 +27,8 @@ pub struct Rejoin {
     /// Delete the data instead of keeping it aside, where there is no room for both
     #[arg(long, requires = "abandon_data")]
     delete: bool,
-    /// The decision as the errand rejoin has it: a file that names one instance, and the position given up
-    #[arg(long, value_name = "FILE", conflicts_with = "abandon_data")]
+    /// Where no decision is given: a file that names one instance, and the position given up
+    #[arg(long, value_name = "FILE")]
     decision: Option<PathBuf>,
 }
 
@@ -68,17 +69,31 @@ impl Rejoin {
         let seen = observe::own(config)?;
         let at = seen.position.position().map_or("unknown".to_owned(), |p| p.to_string());
         let wish = match &self.decision {
-            None if self.abandon_data => Wish::Abandon { delete: self.delete },
+            _ if self.abandon_data => Wish::Abandon { delete: self.delete },
             None => Wish::Tell,
             Some(file) => match wanted(&config::load(file)?, &config.instance, &seen.member.id, &at) {
                 Ok(wish) => wish,
                 Err(why) => return Ok(refused(&why)),
             },
         };
-        let errand = self.decision.is_some();
+        let errand = self.decision.is_some() && !self.abandon_data;
         if seen.wsrep.as_ref().is_some_and(|w| w.is_primary()) {
             println!("{} is in the primary component; there is nothing to rejoin.", config.instance);
             return Ok(Exit::Done);
+        }
+        // Who gives up data that nobody has looked at may give up what would have joined by itself.
+        if seen.supervisor.present().is_none()
+            && matches!(&seen.position, Standing::Unknown { why: Unknown::NotLookedYet, .. })
+        {
+            let why = format!(
+                "galera-start does not run on {}, so nothing is known of its data; it looks, and mostly joins by itself: monit start mariadb",
+                config.instance
+            );
+            if errand && wish == Wish::Tell {
+                tell(&format!("{why}."));
+                return Ok(Exit::Done);
+            }
+            return Ok(refused(&why));
         }
         let others = Client::ask_others(config);
         let primaries = primaries(others.iter().filter_map(|v| v.seen()));
@@ -110,7 +125,7 @@ impl Rejoin {
             Wish::Abandon { delete } if !room && !delete => Ok(refused(if errand {
                 "there is no room to keep it aside; make room, or delete it: rejoin.delete: true"
             } else {
-                "there is no room to keep it aside; make room, or delete it: galera-ctl rejoin --abandon-data --delete"
+                "there is no room to keep it aside; make room, or delete it: /var/vcap/packages/mariadb-galera/bin/galera-ctl rejoin --abandon-data --delete"
             })),
             Wish::Abandon { delete } => abandon(config, &seen, !delete),
         }
@@ -154,9 +169,9 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
         println!(
             "     rejoin.instance: {me}\n     rejoin.abandon_position: {at}\n     (properties; then deploy, and run this errand again)"
         );
-        println!("   or on that VM: galera-ctl rejoin --abandon-data");
+        println!("   or on that VM:\n     {GIVE_UP}");
     } else {
-        println!("     galera-ctl rejoin --abandon-data");
+        println!("     {GIVE_UP}");
     }
     println!("2. Salvage what only it has: first 1, then read the copy that was kept, and write");
     println!("   what is missed:");

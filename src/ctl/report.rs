@@ -28,11 +28,11 @@ pub struct Wants {
     /// Where to leave it; the last five are kept there
     #[arg(long, value_name = "FOLDER")]
     directory: Option<PathBuf>,
-    /// The most that one member sends, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = LARGEST_PART >> 20, value_parser = clap::value_parser!(u64).range(1..=64))]
-    largest: u64,
-    /// The errand's own configuration, report.yml
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "last", "largest"])]
+    /// The most that one member sends, in MiB; 64 if not given
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=64))]
+    largest: Option<u64>,
+    /// What is collected where nothing else is said: the errand's report.yml
+    #[arg(long, value_name = "FILE")]
     errand: Option<PathBuf>,
 }
 
@@ -58,10 +58,10 @@ impl Wants {
     /// Collects it, and prints where it is, and the summary.
     pub fn run(&self, config: &MemberConfig) -> Result<Exit> {
         let (window, largest) = match &self.errand {
-            None => (self.window.clone(), self.largest),
+            None => (self.window.clone(), self.largest.unwrap_or(LARGEST_PART >> 20)),
             Some(path) => {
                 let errand: ErrandConfig = load(path)?;
-                (Window { from: None, to: None, last: Some(errand.last) }, errand.largest_mib)
+                (self.window.clone().or_last(errand.last), self.largest.unwrap_or(errand.largest_mib))
             }
         };
         let Some((from, to)) = window.bounds() else {

@@ -221,7 +221,7 @@ impl Errand {
         let by = if self.during_maintenance && self.force.is_some() { By::Person } else { By::Itself };
         if may(Act::Begin, by, "", &mode).is_err() {
             return Ok(Some(Verdict::refused(format!(
-                "Refused: {why}, so nothing is begun. Nothing was changed. End it with `galera-ctl maintenance off`, or name the member to go on from: /var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance."
+                "Refused: {why}, so nothing is begun. Nothing was changed. End it with `/var/vcap/jobs/maintenance/bin/run off`, or name the member to go on from: /var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance."
             ))));
         }
         let body = PermitBody { by: self.owner.clone(), reason: why, seconds: LONGEST_HOLD };
@@ -266,7 +266,7 @@ impl Errand {
                 self.progress.show(&table::of(views));
                 let out: Vec<String> = out.iter().map(|(name, why)| format!("{name} ({why})")).collect();
                 return Some(Verdict::refused(format!(
-                    "Refused: a primary component exists ({}), so nothing is bootstrapped. Not Synced in it: {}. Members join it by themselves; what they wait for is in their galera-start.log.",
+                    "Refused: a primary component exists ({}), so nothing is bootstrapped. Not Synced in it: {}. A member joins it by itself once its galera-start runs (monit start mariadb) and reaches the others; what it waits for is in its galera-start.log.",
                     listed(primary.members.iter().map(String::as_str)),
                     out.join("; ")
                 )));

@@ -41,3 +41,19 @@ fn state(seen: &Observation) -> String {
         (None, None) => "no supervisor".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::observation::Sight;
+    use crate::cluster::situation::*;
+
+    #[test]
+    fn no_row_is_wider_than_a_terminal() {
+        let why = "10.244.133.101:9200: the answer is not what this version understands".repeat(2);
+        let unseen = MemberView { sight: Sight::Unusable(why), ..silent(1) };
+        let told = of(&[seen(primary(0, 123_456_789_012, &[0])), unseen, seen(down(2, 9))]);
+        assert!(told.lines().all(|l| l.chars().count() <= 80), "{told}");
+        assert!(told.lines().count() > 4, "{told}");
+    }
+}

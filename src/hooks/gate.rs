@@ -41,7 +41,7 @@ pub fn wait_to_leave(
 /// The sentence of a refusal, with the ways out.
 pub fn refusal(instance: &str, no: &NotNow) -> String {
     format!(
-        "{instance} does not leave: {no}. Mend that first (galera-ctl status). To stop it all the same: --skip-drain, \
+        "{instance} does not leave: {no}. Mend that first (bosh run-errand diagnose). To stop it all the same: --skip-drain, \
          which still stops mariadbd gracefully"
     )
 }

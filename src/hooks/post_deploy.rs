@@ -50,9 +50,9 @@ pub fn run(config: &MemberConfig) -> Result<Exit> {
 /// One primary component of one history; and the first of its members writes what all must show.
 fn verify(config: &MemberConfig, client: &Client, views: &[MemberView]) -> Result<()> {
     let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) else {
-        bail!("there is not exactly one primary component: run galera-ctl status");
+        bail!("there is not exactly one primary component; what to do: bosh run-errand diagnose");
     };
-    primary.history.context("the members do not agree on one history: run galera-ctl status")?;
+    primary.history.context("the members do not agree on one history; what to do: bosh run-errand diagnose")?;
     // They would overwrite each other's.
     if primary.synced.first() == Some(&config.instance) {
         let members: Vec<_> = primary.synced.iter().filter_map(|name| config.cluster.member(name)).collect();

@@ -39,7 +39,9 @@ pub fn run(config: &MemberConfig) -> Result<Exit> {
             Started::Wait(what) if begun.elapsed() >= config.timeouts.post_start => {
                 anyhow::bail!("{name} did not serve within {} s: {what}", config.timeouts.post_start.as_secs())
             }
-            Started::Wait(what) => teller.tell(name, &format!("waiting: {what}")),
+            Started::Wait(what) => {
+                teller.tell(name, &format!("waiting: {}", what.strip_prefix("wait: ").unwrap_or(&what)))
+            }
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -210,7 +210,16 @@ pub fn supervisor(config: &MemberConfig) -> SupervisorSight {
     match ask(&config.paths.run_dir, &Request::Status) {
         Ok(Reply::Status(status)) => SupervisorSight::Present(status),
         Ok(other) => SupervisorSight::Absent { why: format!("unexpected answer {other:?}") },
-        Err(e) => SupervisorSight::Absent { why: format!("{:#}", e.root_cause()) },
+        Err(e) => SupervisorSight::Absent { why: absence(&e) },
+    }
+}
+
+/// No socket, or one that nobody listens on, is what a supervisor leaves that has ended.
+fn absence(error: &anyhow::Error) -> String {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    match error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        Some(NotFound | ConnectionRefused) => "galera-start does not run either: monit start mariadb".into(),
+        _ => format!("galera-start does not answer: {}", error.root_cause()),
     }
 }
 

@@ -4,7 +4,7 @@ use super::choice::{restarted, way};
 use super::evidence::{Evidence, Placed, tail};
 use super::{NoProof, Proof, Rule, Way, proof};
 use crate::cluster::lineage::Tail;
-use crate::cluster::member::listed;
+use crate::cluster::member::{Cluster, listed};
 use crate::cluster::observation::Observation;
 use crate::cluster::standing::Standing;
 
@@ -17,16 +17,24 @@ pub struct Force {
     pub accept_missing: Vec<String>,
 }
 
+impl Force {
+    /// What is wrong with the names, whatever the members say.
+    pub fn fault(&self, cluster: &Cluster) -> Option<String> {
+        let mut named = std::iter::once(&self.node).chain(&self.accept_missing);
+        if let Some(stranger) = named.find(|n| cluster.member(n).is_none()) {
+            let members = listed(cluster.members.iter().map(|m| m.name.as_str()));
+            return Some(format!("{stranger} is no member; members are {members}"));
+        }
+        let both = self.accept_missing.contains(&self.node);
+        both.then(|| format!("{} cannot be gone on from and left out", self.node))
+    }
+}
+
 /// Whether the person's choice can be carried out. Each member of which something may be lost must be
 /// named; what is left out is kept on it, and the join rule keeps it from being discarded there.
 pub fn forced(evidence: &Evidence, force: &Force) -> Result<Proof, NoProof> {
-    let named = std::iter::once(&force.node).chain(&force.accept_missing);
-    if let Some(stranger) = named.into_iter().find(|n| evidence.cluster.member(n).is_none()) {
-        let members = listed(evidence.cluster.members.iter().map(|m| m.name.as_str()));
-        return Err(NoProof::CannotForce(format!("{stranger} is no member; members are {members}")));
-    }
-    if force.accept_missing.contains(&force.node) {
-        return Err(NoProof::CannotForce(format!("{} cannot be gone on from and left out", force.node)));
+    if let Some(why) = force.fault(evidence.cluster) {
+        return Err(NoProof::CannotForce(why));
     }
     evidence.gates().or_else(|no| match no {
         // Of the others a damaged memory is one more thing that may be left out.

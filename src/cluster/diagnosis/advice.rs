@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::codes::ClusterCode;
+use super::MemberDiagnosis;
+use super::codes::{ClusterCode, MemberCode};
+use crate::cluster::member::listed;
 
 /// What follows from a diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +77,7 @@ pub(super) fn of(code: ClusterCode) -> Advice {
             ("Bring the others back", "they join once they run", "stop this member: it has the newest data")
         }
         ClusterCode::Degraded => (
-            "See each member below",
+            "See what each member that is not well waits for",
             "members join once they run and reach the others",
             "bootstrap, and never stop a Synced member meanwhile",
         ),
@@ -117,6 +119,75 @@ pub(super) fn of(code: ClusterCode) -> Advice {
         }
     };
     Advice { run: run.into(), by_itself: by_itself.into(), prevented_by: None, never: never.into() }
+}
+
+/// Where the VMs answer and nothing runs on them.
+pub(super) fn start_the_jobs() -> Advice {
+    Advice {
+        run: "Start what was stopped: `bosh start`, or `monit start all` on each VM".into(),
+        by_itself: "nothing, as long as no job runs".into(),
+        prevented_by: None,
+        never: "bootstrap before all are started: with all of them there, nothing is guessed".into(),
+    }
+}
+
+/// What is to be done about these members; what is asked of several is said once.
+pub(super) fn each<'a>(members: impl Iterator<Item = &'a MemberDiagnosis>) -> Option<String> {
+    let mut asked: Vec<(&str, Vec<&str>)> = Vec::new();
+    for member in members {
+        let what = of_member(member.code);
+        match asked.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, names)) => names.push(&member.name),
+            None => asked.push((what, vec![&member.name])),
+        }
+    }
+    let told: Vec<String> = asked.into_iter().map(|(what, names)| format!("{}: {what}", listed(names))).collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// What a member's code asks for beside a primary component; the runbook has more on each.
+fn of_member(code: MemberCode) -> &'static str {
+    match code {
+        MemberCode::MemberOk => "nothing",
+        MemberCode::AgentUnreachable => "look at its jobs, `monit summary` on its VM",
+        MemberCode::ObserverPartitioned => "look at the network of this VM",
+        MemberCode::MemberLost => "bring its VM back (`bosh cck`), or mend the network to it",
+        MemberCode::IdentityMismatch => "look at DNS and at the addresses",
+        MemberCode::DiskFull => "free or enlarge its disk",
+        MemberCode::MemberDown => "see what it waits for; `monit start mariadb` on its VM where nothing runs",
+        MemberCode::MemberCrashLoop => "read its mariadb.err.log, mend that, then `monit restart mariadb` on its VM",
+        MemberCode::AheadOfCluster | MemberCode::OtherHistory => {
+            "a person decides about its data; galera-ctl rejoin on its VM shows the choices"
+        }
+        MemberCode::UnknownPosition | MemberCode::Inconsistent => {
+            "copy its data directory, then a person decides; galera-ctl rejoin on its VM shows the choices"
+        }
+        MemberCode::Starting
+        | MemberCode::Joining
+        | MemberCode::SstReceiving
+        | MemberCode::Donor
+        | MemberCode::Leaving
+        | MemberCode::Held
+        | MemberCode::NoData
+        | MemberCode::StaleMember
+        | MemberCode::EmptyGvwstate => "wait",
+        MemberCode::WedgedAtStart | MemberCode::MinorityPartitioned | MemberCode::NonPrimary => {
+            "look at the network to it, port 4567"
+        }
+        MemberCode::WrongGroup => "see whether its cluster_name is the deployment's",
+        MemberCode::TlsFailure => "renew its certificates",
+        MemberCode::SstStuck => "read mariadb.err.log, its own and the donor's",
+        MemberCode::DesyncedLeftOn => "`SET GLOBAL wsrep_desync=OFF` there, if no backup runs",
+        MemberCode::FlowControlCulprit => "look at its disk, and for long statements there",
+        MemberCode::Flapping => "look at the network to it",
+        MemberCode::TooManyConnections => "find the client that leaks connections",
+        MemberCode::SqlHung => "look at its disk, and for who holds a lock",
+        MemberCode::AccessDenied => "restore the account of the VM's administrator in it",
+        MemberCode::SqlFailing => "read its mariadb.err.log",
+        MemberCode::RejectingQueries | MemberCode::ReadOnly => "was it set by hand, and is it still meant so?",
+        MemberCode::OutsideGalera => "stop it, and copy its data",
+        MemberCode::Evicted | MemberCode::Disconnected => "read its mariadb.err.log; galera-start starts it anew",
+    }
 }
 
 /// What is wrong wherever nobody is primary.

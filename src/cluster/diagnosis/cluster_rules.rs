@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::advice::Advice;
+use super::advice::{self, Advice};
 use super::codes::{ClusterCode, Confidence};
 use super::facts::{Life, Look, age, disk_fault, life, usable};
 use super::no_primary as none;
 use super::{MemberCode, facts};
 use crate::cluster::member::listed;
-use crate::cluster::observation::{Observation, Phase, Sight, StartMode};
+use crate::cluster::observation::{MemberView, Observation, Phase, PortAnswer, Sight, StartMode};
 use crate::cluster::primary::{Primaries, Primary};
 
 /// What a rule found.
@@ -89,9 +89,12 @@ fn blind(look: &Look) -> Option<Verdict> {
     let sentence =
         format!("no agent of {} members is seen, which says nothing about the database; {perhaps}", look.expected());
     let mut evidence = look.why_unseen();
-    let listening = look.members.iter().filter(|m| m.sentence.contains("mariadbd listens"));
-    evidence.extend(listening.map(|m| format!("{} listens on the group port", m.name)));
-    Some(Verdict::of(sentence, evidence))
+    let listening: Vec<&MemberView> = look.views.iter().filter(|v| v.galera_port == Some(PortAnswer::Open)).collect();
+    evidence.extend(listening.iter().map(|v| format!("{} listens on the group port", v.member.name)));
+    let found = Verdict::of(sentence, evidence);
+    // Their VMs were asked, and said so.
+    let stopped = listening.is_empty() && look.views.iter().all(|v| v.sight == Sight::Refused);
+    Some(if stopped { found.advising(advice::start_the_jobs()) } else { found })
 }
 
 /// Members that expect other members than this configuration does, or another cluster.
@@ -260,15 +263,25 @@ fn one_left(look: &Look) -> Option<Verdict> {
 
 fn degraded(look: &Look) -> Option<Verdict> {
     let primary = look.primary()?;
+    // Galera gives a member up that ended without a word after `evs.inactive_timeout`.
+    let ended = look.seen.iter().filter(|o| o.process.is_none()).count();
+    let lags = match usize::try_from(primary.size).is_ok_and(|size| size + ended > look.expected()) {
+        true => " by Galera's count, which lags some seconds behind,",
+        false => "",
+    };
     let sentence = format!(
-        "the primary component has {} of {} members and goes on; not well: {}",
+        "the primary component has {} of {} members{lags} and goes on; not well: {}",
         primary.size,
         look.expected(),
         listed(look.unwell().map(|m| m.name.as_str()))
     );
     let mut evidence = unfit(look);
     evidence.extend(look.cut_links());
-    Some(Verdict::of(sentence, evidence))
+    let usual = advice::of(ClusterCode::Degraded);
+    Some(
+        Verdict::of(sentence, evidence)
+            .advising(Advice { run: advice::each(look.unwell()).unwrap_or(usual.run), ..usual }),
+    )
 }
 
 /// Whether all that are seen are at this.

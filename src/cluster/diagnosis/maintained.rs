@@ -23,7 +23,7 @@ pub(super) fn advice(look: &Look, code: ClusterCode, advice: Advice) -> Advice {
     let advice = if otherwise.code == code { otherwise.advice } else { advice };
     Advice {
         run: format!(
-            "Maintenance is on, so nothing is begun by itself: act by name, or end it with `galera-ctl maintenance off`, which first shows what would happen. Otherwise: {}",
+            "Maintenance is on, so nothing is begun by itself: act by name, or end it with `/var/vcap/jobs/maintenance/bin/run off`, which first shows what would happen. Otherwise: {}",
             advice.run
         ),
         by_itself: "nothing is begun".into(),
@@ -42,7 +42,7 @@ pub(super) fn warn_of(look: &Look, warn: &mut Warn) {
             warn(
                 WarningCode::MaintenanceExpired,
                 format!(
-                    "maintenance of {} should be over (it is {}), and ends by itself only when all is well and nothing would happen; it is still on: `galera-ctl maintenance off`",
+                    "maintenance of {} should be over (it is {}), and ends by itself only when all is well and nothing would happen; it is still on: `/var/vcap/jobs/maintenance/bin/run off`",
                     notice.scope,
                     moment(now)
                 ),

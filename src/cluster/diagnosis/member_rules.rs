@@ -4,7 +4,7 @@ use super::facts::{Life, Look, disk_fault, group_size, group_uuid, life, said};
 use super::{MemberCode, MemberDiagnosis, since};
 use crate::cluster::join::{MayNotJoin, may_join};
 use crate::cluster::member::listed;
-use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer, Sight, Sql};
+use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer, Sight, Sql, SupervisorSight};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::galera::log_lines::LogKind;
 use crate::galera::uuid::Uuid;
@@ -278,7 +278,9 @@ fn down(look: &Look, of: &Observation) -> Found {
         return (MemberCode::Inconsistent, "the others voted it out before it ended: its data differs".into());
     }
     let refusal = look.primary().and_then(|primary| may_join(&of.position, &of.memory, primary).err());
-    if let Some(no) = refusal {
+    // Nobody has looked yet: that is no verdict about the data.
+    let unlooked = |no: &MayNotJoin| matches!(no, MayNotJoin::OwnPositionUnknown(_)) && not_looked_yet(of);
+    if let Some(no) = refusal.filter(|no| !unlooked(no)) {
         return may_not_join(of, &no);
     }
     if of.deaths.in_a_row >= LOOP {
@@ -305,10 +307,11 @@ fn down(look: &Look, of: &Observation) -> Found {
     if let Some(behind) = behind(look, of) {
         return (MemberCode::StaleMember, behind);
     }
-    match supervisor {
-        Some(supervisor) => (MemberCode::MemberDown, format!("mariadbd is down; galera-start: {}", supervisor.detail)),
-        None => (MemberCode::MemberDown, "neither mariadbd nor galera-start runs".into()),
-    }
+    let sentence = match &of.supervisor {
+        SupervisorSight::Present(supervisor) => format!("mariadbd is down; galera-start: {}", supervisor.detail),
+        SupervisorSight::Absent { why } => format!("mariadbd does not run; {why}"),
+    };
+    (MemberCode::MemberDown, sentence)
 }
 
 /// Why it must not join, by the name of the reason.
@@ -317,8 +320,6 @@ fn may_not_join(of: &Observation, no: &MayNotJoin) -> Found {
     let code = match (no, reversing) {
         (MayNotJoin::AheadOfCluster { .. }, _) => MemberCode::AheadOfCluster,
         (MayNotJoin::OtherHistory { .. }, _) => MemberCode::OtherHistory,
-        // Nobody has looked yet: that is no verdict about the data.
-        (MayNotJoin::OwnPositionUnknown(_), _) if not_looked_yet(of) => MemberCode::MemberDown,
         (MayNotJoin::OwnPositionUnknown(_), Some(line)) => {
             let text = "it is ahead of the cluster: Galera found out, aborted, and zeroed its position";
             return (MemberCode::AheadOfCluster, format!("{text}; its data is still there ({line})"));

@@ -12,7 +12,7 @@ use crate::cli::Exit;
 use crate::cluster::diagnosis::{MemberCode, diagnose, wrapped};
 use crate::cluster::hold::LONGEST_HOLD;
 use crate::cluster::maintenance::{
-    LOOKS_AFTER, Mode, Notice, Notices, Says, Scope, Undone, plan, ready_to_end, under_way,
+    Act, By, LOOKS_AFTER, Mode, Notice, Notices, Says, Scope, Undone, may, plan, ready_to_end, under_way,
 };
 use crate::cluster::member::{Member, listed as names};
 use crate::cluster::observation::MemberView;
@@ -154,6 +154,25 @@ impl<'a> Switch<'a> {
             return Ok(usage(&why));
         }
         let member = self.config.cluster.member(name).context("the member is expected")?;
+        let views = self.look();
+        let seen = views.iter().filter_map(MemberView::seen);
+        if seen.clone().any(|o| o.member.name == name && o.process.as_ref().is_some_and(|p| !p.recovering)) {
+            println!("{name} runs; there is nothing to let.");
+            return Ok(Exit::Done);
+        }
+        // A permit that nobody needs would be used in the next maintenance.
+        if views.iter().all(|v| v.seen().is_some()) && may(Act::Start, By::Itself, name, &Mode::of(seen)).is_ok() {
+            println!(
+                "{}",
+                wrapped(
+                    "",
+                    &format!(
+                        "Maintenance is not on: it does not keep {name} from starting. What does is in its galera-start.log."
+                    )
+                )
+            );
+            return Ok(Exit::Done);
+        }
         let body = PermitBody { by: by.to_owned(), reason: reason.to_owned(), seconds: LONGEST_HOLD };
         let said = self.client.tell(member, api::PERMIT, &body)?;
         println!(

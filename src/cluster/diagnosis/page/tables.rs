@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cluster::diagnosis::display::WIDTH;
 use crate::cluster::observation::{File, MemberView, Observation, Sql};
 use crate::cluster::standing::Standing;
 
@@ -104,7 +105,7 @@ fn saved_view(seen: &Observation) -> String {
     match &seen.disk.saved_view {
         File::Absent => "none".into(),
         File::Garbled(_) => "garbled".into(),
-        File::Present(view) => format!("{} of {}", view.seq, view.members.len()),
+        File::Present(view) => format!("no. {}, of {}", view.seq, view.members.len()),
     }
 }
 
@@ -140,9 +141,12 @@ fn aligned<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> Vec<Strin
             *width = (*width).max(cell.chars().count());
         }
     }
+    // The page indents by two columns.
+    let wide = widths.iter().sum::<usize>() + 2 * N;
+    let between = if wide > WIDTH { " " } else { "  " };
     let line = |row: &[String; N]| {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
+        cells.join(between).trim_end().to_owned()
     };
     all.iter().map(line).collect()
 }

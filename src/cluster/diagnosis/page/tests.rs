@@ -7,6 +7,7 @@ use crate::cluster::diagnosis::{ClusterCode, Confidence, WarningCode, confirmed,
 use crate::cluster::member::Cluster;
 use crate::cluster::observation::*;
 use crate::cluster::situation::*;
+use crate::galera::wsrep::{ClusterStatus, LocalState};
 
 const SCHEMA: &str = include_str!("../../../../docs/diagnose.schema.json");
 
@@ -29,6 +30,11 @@ fn situations() -> Vec<(&'static str, Vec<MemberView>)> {
         ("blind", vec![silent(0), silent(1), refused(2)]),
         ("wedged", vec![seen(wedged(0, 9, 3)), seen(wedged(1, 9, 3)), seen(wedged(2, 9, 3))]),
         ("stalled", vec![seen(three(0).wsrep(busy)), seen(three(1)), seen(three(2))]),
+        ("large numbers", {
+            let large = |n| three(n).state(ClusterStatus::Primary, LocalState::Donor);
+            let at = |o: Observation| o.wsrep(|w| w.last_committed = Some(123_456_789_012));
+            vec![seen(at(large(0))), seen(down(1, 123_456_789_012)), seen(at(three(2)))]
+        }),
         ("nobody knows", vec![seen(down(0, 7).bounded()), seen(down(1, 9)), silent(2)]),
     ]
 }

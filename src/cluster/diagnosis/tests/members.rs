@@ -53,6 +53,7 @@ fn s1_s5_s7_s8_s13_s18_a_member_that_is_not_seen() {
         (vec![silent(0), silent(1), silent(2)], AgentUnreachable, "s11: nobody can be asked about it"),
     ] {
         let found = diagnose(&cluster(3), &views);
+        assert_fits(&found, &views);
         assert_eq!(found.members[2].code, expected, "{why}: {found}");
     }
     let evidence = diagnose(&cluster(3), &lost_as_seen_by([Silent, Open])).members[2].evidence.join("; ");
@@ -128,10 +129,21 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
         (wedged(2, 9, 1).with(|o| o.ports.sql = true), Joining, "k5: 3306 is open"),
         (three(2).phase(Phase::Stopping), Leaving, "it is being stopped"),
     ] {
-        let found = diagnose(&cluster(3), &pair_and(seen(third)));
+        let views = pair_and(seen(third));
+        let found = diagnose(&cluster(3), &views);
+        assert_fits(&found, &views);
         assert_eq!(found.members[2].code, expected, "{why}: {found}");
         assert_eq!(found.members[2].evidence.is_empty(), expected == MemberOk, "s5: {why}");
     }
+}
+
+#[test]
+fn q11_a_member_that_nobody_looked_at_is_started_and_not_given_up() {
+    let views = pair_and(seen(down(2, 9).unknown(Why::NotLookedYet).without_supervisor()));
+    let found = diagnose(&cluster(3), &views);
+    assert_eq!((found.code, found.members[2].code), (Degraded, MemberDown));
+    assert!(found.advice.run.contains("mysql/2: ") && found.advice.run.contains("monit start mariadb"), "{found}");
+    assert!(!found.to_string().contains("rejoin"), "{found}");
 }
 
 #[test]
@@ -169,6 +181,7 @@ fn q9_q10_h13_a_member_that_is_down_beside_a_primary_component() {
     ] {
         let views = vec![seen(cached(0)), seen(cached(1)), seen(third)];
         let found = diagnose(&cluster(3), &views);
+        assert_fits(&found, &views);
         assert_eq!(found.members[2].code, expected, "{why}: {found}");
     }
 }

@@ -48,10 +48,21 @@ fn unusable(n: u32) -> MemberView {
     MemberView { sight: Sight::Unusable("it refuses our user name or password (401)".into()), ..silent(n) }
 }
 
+/// Whatever is found, its texts fit a terminal; only what must be copied in one piece may be longer.
+pub(super) fn assert_fits(found: &Diagnosis, views: &[MemberView]) {
+    let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let page = page::Page { cluster: "galera", from: "mysql/0", at, diagnosis: found, views };
+    for text in [found.to_string(), page.text(page::Paint::Plain)] {
+        let wide: Vec<&str> = text.lines().filter(|l| l.chars().count() > 80 && l.trim().contains(' ')).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+    }
+}
+
 fn check(cases: Vec<(Vec<MemberView>, ClusterCode, &str)>) {
     for (views, expected, why) in cases {
         let found = diagnose(&cluster(u32::try_from(views.len()).unwrap()), &views);
         assert_eq!(found.code, expected, "{why}:\n{found}");
+        assert_fits(&found, &views);
         assert!(
             !found.sentence.is_empty() && !found.advice.run.is_empty() && found.members.len() == views.len(),
             "{why}"
@@ -256,6 +267,27 @@ fn k1_k7_k12_q3_q17_g1_g2_g12_nobody_is_primary_and_all_are_seen() {
             "nothing can be asked of the one that runs",
         ),
     ]);
+}
+
+#[test]
+fn s1_s11_stopped_jobs_are_told_from_a_network_that_is_gone() {
+    let stopped = diagnose(&cluster(3), &[refused(0), refused(1), refused(2)]);
+    assert!(stopped.advice.run.contains("`bosh start`"), "{stopped}");
+    assert!(!stopped.evidence.join("; ").contains("listens"), "{stopped}");
+    let silent = diagnose(&cluster(3), &[silent(0), silent(1), refused(2)]);
+    assert!(silent.advice.run.contains("network"), "{silent}");
+    let lives = MemberView { galera_port: Some(PortAnswer::Open), ..refused(0) };
+    let agents = diagnose(&cluster(3), &[lives, refused(1), refused(2)]);
+    assert!(agents.evidence.join("; ").contains("mysql/0 listens on the group port"), "{agents}");
+    assert!(!agents.advice.run.contains("`bosh start`"), "{agents}");
+}
+
+#[test]
+fn q15_a_member_that_ended_is_counted_by_galera_for_some_seconds() {
+    let found = diagnose(&cluster(3), &all([three(0), three(1), down(2, 9)]));
+    assert!(found.sentence.contains("3 of 3 members by Galera's count, which lags"), "{found}");
+    let later = diagnose(&cluster(3), &pair_and(seen(down(2, 9))));
+    assert!(later.sentence.contains("has 2 of 3 members and goes on"), "{later}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Wants {
         let bundle =
             bundle.with_context(|| format!("pack the report; what was collected stays in {}", dir.display()))?;
         incidents::finish(&dir)?;
-        println!("{summary}\nEverything: {}\nTimeline:   {}/timeline.html", bundle.display(), dir.display());
+        println!("{summary}\nEverything:\n  {}\nTimeline:\n  {}/timeline.html", bundle.display(), dir.display());
         Ok(Exit::Done)
     }
 }

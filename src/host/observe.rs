@@ -218,7 +218,7 @@ pub fn supervisor(config: &MemberConfig) -> SupervisorSight {
 fn absence(error: &anyhow::Error) -> String {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
     match error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-        Some(NotFound | ConnectionRefused) => "galera-start does not run either: monit start mariadb".into(),
+        Some(NotFound | ConnectionRefused) => "nor does galera-start: monit start mariadb".into(),
         _ => format!("galera-start does not answer: {}", error.root_cause()),
     }
 }

@@ -78,6 +78,16 @@ pub fn clients(socket: &Path, user: &str) -> mysql::Result<u64> {
     Ok(connect(socket, user)?.exec_first(statement, (user,))?.unwrap_or_default())
 }
 
+/// The server's or the network's own words, without the library's name for their kind.
+pub fn in_words(error: mysql::Error) -> anyhow::Error {
+    match error {
+        mysql::Error::MySqlError(e) => anyhow::anyhow!("error {}: {}", e.code, e.message),
+        mysql::Error::DriverError(e) => anyhow::anyhow!("{e}"),
+        mysql::Error::IoError(e) => anyhow::anyhow!("{e}"),
+        other => other.into(),
+    }
+}
+
 fn met(error: &mysql::Error) -> Sql {
     let io = |kind: ErrorKind, why: String| match kind {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Sql::TimedOut,

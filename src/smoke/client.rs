@@ -1,12 +1,12 @@
 //! One client: a connection over TCP, and a table of its own.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, SslOpts};
 
 use super::config::{Address, SmokeConfig};
 use crate::agent::tls::use_ring;
-use crate::host::sql::identifier;
+use crate::host::sql::{identifier, in_words};
 
 /// `ER_LOCK_DEADLOCK`.
 const ER_LOCK_DEADLOCK: u16 = 1213;
@@ -110,15 +110,5 @@ impl Session {
             }
         }
         step(&mut self.connection).map_err(in_words)
-    }
-}
-
-/// The server's or the network's own words, without the library's name for their kind.
-fn in_words(error: mysql::Error) -> anyhow::Error {
-    match error {
-        mysql::Error::MySqlError(e) => anyhow!("error {}: {}", e.code, e.message),
-        mysql::Error::DriverError(e) => anyhow!("{e}"),
-        mysql::Error::IoError(e) => anyhow!("{e}"),
-        other => other.into(),
     }
 }

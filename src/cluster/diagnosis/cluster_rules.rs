@@ -263,12 +263,7 @@ fn one_left(look: &Look) -> Option<Verdict> {
 
 fn degraded(look: &Look) -> Option<Verdict> {
     let primary = look.primary()?;
-    // Galera gives a member up that ended without a word after `evs.inactive_timeout`.
-    let ended = look.seen.iter().filter(|o| o.process.is_none()).count();
-    let lags = match usize::try_from(primary.size).is_ok_and(|size| size + ended > look.expected()) {
-        true => " by Galera's count, which lags some seconds behind,",
-        false => "",
-    };
+    let lags = if look.lags() { " by Galera's count, which lags some seconds behind," } else { "" };
     let sentence = format!(
         "the primary component has {} of {} members{lags} and goes on; not well: {}",
         primary.size,

@@ -83,6 +83,14 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Whether Galera counts a member that has ended: one without a last word is given up only after
+    /// `evs.inactive_timeout` (Q15).
+    pub(super) fn lags(&self) -> bool {
+        let ended = self.seen.iter().filter(|o| o.process.is_none()).count();
+        let size = |primary: &Primary| usize::try_from(primary.size).unwrap_or(usize::MAX);
+        self.primary().is_some_and(|primary| size(primary).saturating_add(ended) > self.expected())
+    }
+
     /// Whether nobody who is seen is primary.
     pub(super) fn nobody_primary(&self) -> bool {
         self.primaries == Primaries::None

@@ -29,7 +29,7 @@ pub(super) fn diagnose(look: &Look, view: &MemberView) -> MemberDiagnosis {
         Some(_) => Vec::new(),
         None => evidence_about(look, view),
     };
-    let since_seconds = view.seen().and_then(since::member);
+    let since_seconds = view.seen().filter(|_| since::noted(code)).and_then(since::member);
     MemberDiagnosis { name: view.member.name.clone(), code, sentence, since_seconds, evidence }
 }
 

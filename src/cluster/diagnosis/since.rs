@@ -17,11 +17,31 @@ pub(super) fn member(of: &Observation) -> Option<u64> {
     }
 }
 
+/// Whether the beginning of this is a change that a supervisor notes. What a moment shows of a member that stays in
+/// its view (a queue, a variable, a connection that is refused) began at some time since that view.
+pub(super) fn noted(code: MemberCode) -> bool {
+    !matches!(
+        code,
+        MemberCode::DiskFull
+            | MemberCode::FlowControlCulprit
+            | MemberCode::Flapping
+            | MemberCode::TooManyConnections
+            | MemberCode::SqlHung
+            | MemberCode::AccessDenied
+            | MemberCode::SqlFailing
+            | MemberCode::RejectingQueries
+            | MemberCode::ReadOnly
+    )
+}
+
 /// For how many seconds the cluster has been so: since the primary component last changed, or since the
 /// last member fell out of it.
 pub(super) fn cluster(look: &Look, code: ClusterCode) -> Option<u64> {
     // What a moment shows (a queue, a hung server, a disk) has no beginning that anybody noted.
     if matches!(code, ClusterCode::ObserverBlind | ClusterCode::PrimaryWritesStalled) {
+        return None;
+    }
+    if code != ClusterCode::Healthy && (look.lags() || look.unwell().any(|m| !noted(m.code))) {
         return None;
     }
     match look.primary() {

@@ -141,7 +141,7 @@ impl Part<'_> {
         });
         let (status, variables, connections) = match asked {
             Ok(answers) => answers,
-            Err(e) => return to.missing("sql", &format!("SQL does not answer: {e}")),
+            Err(e) => return to.missing("sql", &format!("SQL does not answer: {}", sql::in_words(e))),
         };
         let options = variables.iter().find(|(name, _)| name == "wsrep_provider_options").map(|(_, v)| v.clone());
         let options = options.unwrap_or_default();

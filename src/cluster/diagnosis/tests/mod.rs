@@ -286,6 +286,7 @@ fn s1_s11_stopped_jobs_are_told_from_a_network_that_is_gone() {
 fn q15_a_member_that_ended_is_counted_by_galera_for_some_seconds() {
     let found = diagnose(&cluster(3), &all([three(0), three(1), down(2, 9)]));
     assert!(found.sentence.contains("3 of 3 members by Galera's count, which lags"), "{found}");
+    assert_eq!(found.since_seconds, None, "the view is older than what happened");
     let later = diagnose(&cluster(3), &pair_and(seen(down(2, 9))));
     assert!(later.sentence.contains("has 2 of 3 members and goes on"), "{later}");
 }

@@ -165,8 +165,8 @@ pub fn keeps_from(act: Act, own: &Observation, others: &[MemberView]) -> Option<
     match (may(act, by, &own.member.name, &mode), stance(own)) {
         (Err(why), _) => Some(format!("{why}, so nothing is begun by itself")),
         (Ok(()), Some(stance)) if by == By::Itself && stance.looks_left > 0 => Some(format!(
-            "maintenance has just ended: it looks {} times more before it does anything by itself",
-            stance.looks_left
+            "maintenance has just ended: it looks {} more before it does anything by itself",
+            if stance.looks_left == 1 { "once".into() } else { format!("{} times", stance.looks_left) }
         )),
         _ => None,
     }

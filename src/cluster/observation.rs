@@ -12,6 +12,7 @@ use super::maintenance::{Kept, Stance};
 use super::member::Member;
 use super::memory::Memory;
 use super::standing::Standing;
+use super::start::AutoRecovery;
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
 use crate::galera::log_lines::Evidence;
@@ -113,6 +114,9 @@ pub struct Identity {
     pub version: String,
     /// The kernel's boot id: changes when the VM restarts.
     pub boot_id: String,
+    /// Whether it brings the cluster back by itself where that is proven; an older agent does not say.
+    #[serde(default)]
+    pub auto_recovery: Option<AutoRecovery>,
 }
 
 /// What the agent learns from `galera-start`.

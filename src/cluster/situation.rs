@@ -7,6 +7,7 @@ use super::member::{Cluster, Member};
 use super::memory::{CaughtUp, Memory};
 use super::observation::*;
 use super::standing::{Provenance, Standing, Unknown};
+use super::start::AutoRecovery;
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
 use crate::galera::log_lines::evidence;
@@ -53,6 +54,7 @@ pub fn down(n: u32, seqno: u64) -> Observation {
             expects: cluster(3).members.into_iter().map(|m| m.name).collect(),
             version: "0".into(),
             boot_id: "b".into(),
+            auto_recovery: Some(AutoRecovery::Provable),
         },
         at: String::new(),
         supervisor: SupervisorSight::Present(Box::new(Supervisor {

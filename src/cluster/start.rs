@@ -200,17 +200,13 @@ fn what_brings_it_back(
         _ => format!("no primary component is seen; this member stands at {}", own.position),
     };
     match recovery(cluster, &views) {
-        Recovery::Begin(proof) if auto == AutoRecovery::Errand => ByItself::Wait(format!(
-            "{stands}; auto_recovery is `errand`, so a person decides when: bosh run-errand bootstrap ({proof})"
-        )),
-        Recovery::Begin(proof) if remembers_nothing(&views, proof.member()) => ByItself::Wait(format!(
-            "{stands}; {} has data and remembers no incarnation of the cluster (its memory is lost, or it is new to this release), so a person decides when: bosh run-errand bootstrap ({proof})",
-            proof.member()
-        )),
-        Recovery::Begin(proof) if proof.member() == me.name => ByItself::Begin(proof),
-        Recovery::Begin(proof) => {
-            ByItself::Wait(format!("{stands}; {} brings the cluster back ({proof})", proof.member()))
-        }
+        Recovery::Begin(proof) => match person_decides(auto, &views, &proof) {
+            Some(why) => ByItself::Wait(format!(
+                "{stands}; {why}, so a person decides when: bosh run-errand bootstrap ({proof})"
+            )),
+            None if proof.member() == me.name => ByItself::Begin(proof),
+            None => ByItself::Wait(format!("{stands}; {} brings the cluster back ({proof})", proof.member())),
+        },
         Recovery::UnderWay(what) => ByItself::Wait(format!("{stands}; {what}")),
         Recovery::Refuse(no) => {
             ByItself::Wait(format!("{stands}; {no}{}{}", others_stand(others), way_out(cluster, &views, &no)))
@@ -226,6 +222,19 @@ fn what_brings_it_back(
         // Galera merges what lives, and whoever is down has asked for the primary component before.
         Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => ByItself::Wait("a primary component exists".into()),
     }
+}
+
+/// Why a person decides when to begin, although it is proven from where.
+pub fn person_decides(auto: AutoRecovery, views: &[MemberView], proof: &Proof) -> Option<String> {
+    if auto == AutoRecovery::Errand {
+        return Some("auto_recovery is `errand`".into());
+    }
+    remembers_nothing(views, proof.member()).then(|| {
+        format!(
+            "{} has data and remembers no incarnation of the cluster (its memory is lost, or it is new to this release)",
+            proof.member()
+        )
+    })
 }
 
 /// Whether this member knows of no incarnation, and so cannot tell whether it was part of the newest.

@@ -98,7 +98,7 @@ impl Errand {
     pub(super) fn wait_for_evidence(&mut self) {
         let Some(Packing(packing)) = self.packing.take() else { return };
         match packing.recv_timeout(PACK_LIMIT) {
-            Ok(Ok(dir)) => self.progress.show(&format!("Evidence of before: {}/bundle.tar.gz", dir.display())),
+            Ok(Ok(dir)) => self.progress.show(&format!("Evidence of before:\n  {}/bundle.tar.gz", dir.display())),
             Ok(Err(e)) => self.progress.show(&format!("Evidence of before could not be kept whole: {e:#}")),
             Err(_) => self.progress.show("Evidence of before was not packed in time; it is not whole."),
         }

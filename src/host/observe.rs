@@ -43,6 +43,7 @@ pub fn identity(config: &MemberConfig, me: &Member) -> Identity {
         expects: config.cluster.members.iter().map(|m| m.name.clone()).collect(),
         version: env!("CARGO_PKG_VERSION").into(),
         boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().into(),
+        auto_recovery: Some(config.auto_recovery),
     }
 }
 

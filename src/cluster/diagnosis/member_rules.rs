@@ -25,7 +25,10 @@ pub(super) fn diagnose(look: &Look, view: &MemberView) -> MemberDiagnosis {
         (None, _) => unseen(look, view),
     };
     let evidence = match view.seen() {
-        Some(seen) if code != MemberCode::MemberOk => evidence_of(look, seen),
+        // What the sentence says already is not said twice.
+        Some(seen) if code != MemberCode::MemberOk => {
+            evidence_of(look, seen).into_iter().filter(|e| !sentence.contains(e.as_str())).collect()
+        }
         Some(_) => Vec::new(),
         None => evidence_about(look, view),
     };

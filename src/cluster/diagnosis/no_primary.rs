@@ -13,7 +13,7 @@ use crate::cluster::member::listed;
 use crate::cluster::observation::{MemberView, Observation};
 use crate::cluster::recovery::{Recovery, recovery};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
-use crate::cluster::start;
+use crate::cluster::start::{self, AutoRecovery};
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::OneHistory;
 
@@ -27,11 +27,18 @@ fn way_out(look: &Look) -> Advice {
     let usual = advice::of(ClusterCode::AllDownCrashed);
     match recovery(look.cluster, look.views) {
         Recovery::UnderWay(what) => Advice { run: "Wait, and look again".into(), by_itself: what, ..usual },
-        Recovery::Begin(proof) => Advice {
-            run: "Wait a minute, and look again. With auto_recovery `errand`: `bosh run-errand bootstrap`".into(),
-            by_itself: format!("{} begins, and the others join it ({proof})", proof.member()),
-            ..usual
-        },
+        Recovery::Begin(proof) => {
+            let begins = format!("{} begins, and the others join it ({proof})", proof.member());
+            // It is that member's own configuration that counts, for it is the one to act.
+            let leads = look.seen.iter().find(|o| o.member.name == proof.member());
+            let auto = leads.and_then(|o| o.member.auto_recovery).unwrap_or(AutoRecovery::Provable);
+            match start::person_decides(auto, look.views, &proof) {
+                None => Advice { run: "Wait a minute, and look again".into(), by_itself: begins, ..usual },
+                Some(why) => {
+                    Advice { run: format!("`bosh run-errand bootstrap`: {begins}"), prevented_by: Some(why), ..usual }
+                }
+            }
+        }
         Recovery::Refuse(no) => refused(look, usual, &no),
         Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => Advice { run: "Look again".into(), ..usual },
     }

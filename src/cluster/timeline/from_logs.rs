@@ -111,6 +111,7 @@ fn observed(member: &Member, cluster: &Cluster, one: &Read, names: &Names) -> Ob
             expects: cluster.members.iter().map(|m| m.name.clone()).collect(),
             version: String::new(),
             boot_id: String::new(),
+            auto_recovery: None,
         },
         at: one.events.last().map(|e| e.at.rfc3339()).unwrap_or_default(),
         supervisor: SupervisorSight::Absent { why: "only its log is there".into() },

@@ -54,8 +54,8 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-/// The text in lines of at most [`WIDTH`] columns; the lines after the first are indented further. A word
-/// that is longer than a line stays whole, so that it can be copied.
+/// The text in lines of at most [`WIDTH`] columns; the lines after the first are indented further. A word or a
+/// command that is longer than a line stays whole, so that it can be copied.
 pub fn wrapped(indent: &str, text: &str) -> String {
     under(indent, indent.chars().count() + 2, text)
 }
@@ -68,8 +68,8 @@ pub fn beside(lead: &str, text: &str) -> String {
 fn under(lead: &str, indent: usize, text: &str) -> String {
     let mut out = lead.to_owned();
     let (mut column, mut fresh) = (lead.chars().count(), true);
-    for word in text.split_whitespace() {
-        let wide = word.chars().count();
+    for piece in pieces(text) {
+        let wide = piece.chars().count();
         if !fresh && column + 1 + wide > WIDTH {
             out.push('\n');
             out.push_str(&" ".repeat(indent));
@@ -79,11 +79,41 @@ fn under(lead: &str, indent: usize, text: &str) -> String {
             out.push(' ');
             column += 1;
         }
-        out.push_str(word);
+        out.push_str(&piece);
         (column, fresh) = (column + wide, false);
     }
     out
 }
+
+/// What is not broken: words, what stands between backticks, and commands of this release with their arguments.
+fn pieces(text: &str) -> Vec<String> {
+    /// Options that take the word after them.
+    const VALUED: [&str; 3] = ["--node", "--accept-missing", "--member"];
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut rest = words.as_slice();
+    let mut pieces = Vec::new();
+    while let Some((first, others)) = rest.split_first() {
+        let more = if first.starts_with('`') && !first.trim_start_matches('`').contains('`') {
+            others.iter().position(|w| w.contains('`')).filter(|at| *at < LONGEST_QUOTE).map_or(0, |at| at + 1)
+        } else if first.starts_with("/var/vcap/") {
+            let belongs = |pair: &&[&str]| {
+                let [after, word] = pair else { return false };
+                let ended = after.ends_with(['.', ',', ';', ')', '`']);
+                !ended && (after.ends_with("/galera-ctl") || word.starts_with("--") || VALUED.contains(after))
+            };
+            rest.windows(2).take_while(belongs).count()
+        } else {
+            0
+        };
+        let (piece, after) = rest.split_at(more + 1);
+        pieces.push(piece.join(" "));
+        rest = after;
+    }
+    pieces
+}
+
+/// Of more words than this, what stands between backticks is no command.
+const LONGEST_QUOTE: usize = 6;
 
 /// Each line that is wider than a terminal folded: a row of a table goes on under its second column, anything else
 /// under its beginning.
@@ -117,6 +147,22 @@ mod tests {
         assert_eq!(text.split_whitespace().count(), 80);
         let long = "x".repeat(100);
         assert!(wrapped("", &format!("a {long} b")).contains(&long));
+    }
+
+    #[test]
+    fn a_command_is_copied_in_one_piece() {
+        let force =
+            "/var/vcap/jobs/bootstrap/bin/run --node mysql/1 --accept-missing mysql/0 --accept-missing mysql/2.";
+        let give_up = "/var/vcap/packages/mariadb-galera/bin/galera-ctl rejoin --abandon-data";
+        for whole in [force, give_up, "`monit start mariadb`"] {
+            for before in 0..78 {
+                let text = wrapped("  ", &format!("{} {whole} Then more.", "x".repeat(before)));
+                assert!(text.lines().any(|l| l.contains(whole)), "{text}");
+                assert!(text.lines().all(|l| l.len() <= WIDTH || l.trim() == whole), "{text}");
+            }
+        }
+        let open = wrapped("", &format!("an ` that {}", "is not closed ".repeat(9)));
+        assert!(open.lines().all(|l| l.len() <= WIDTH), "{open}");
     }
 
     #[test]

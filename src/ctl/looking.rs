@@ -107,12 +107,26 @@ fn tell(whom: &Whom, how: &How, detail: Detail, looked: &Looked) -> Result<()> {
     };
     let shown = match how.watch {
         // In place: home, each line cleared to its end, and what is left below cleared.
-        Some(_) if terminal && !how.json => format!("\x1b[H{}\x1b[K\n\x1b[J", text.replace('\n', "\x1b[K\n")),
+        Some(_) if terminal && !how.json => {
+            let rows = rustix::termios::tcgetwinsize(stdout()).map_or(0, |size| usize::from(size.ws_row));
+            format!("\x1b[H{}\x1b[K\n\x1b[J", cut(&text, rows).replace('\n', "\x1b[K\n"))
+        }
         Some(_) if !how.json => format!("{text}\n\n"),
         _ => format!("{text}\n"),
     };
     let mut out = stdout().lock();
     out.write_all(shown.as_bytes()).and_then(|()| out.flush()).context("write to stdout")
+}
+
+/// What fits on a terminal of so many rows: more would scroll, and what matters most is at the top.
+fn cut(text: &str, rows: usize) -> String {
+    // The cursor's row stays free.
+    let (room, all) = (rows.saturating_sub(1), text.lines().count());
+    if room < 2 || all <= room {
+        return text.to_owned();
+    }
+    let shown: Vec<&str> = text.lines().take(room - 1).collect();
+    format!("{}\n({} lines more: look without --watch)", shown.join("\n"), all + 1 - room)
 }
 
 fn hint(found: &Diagnosis) -> &'static str {
@@ -123,4 +137,19 @@ fn paint() -> Paint {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if set("NO_COLOR") || dumb { Paint::Plain } else { Paint::Colour }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_watched_page_does_not_scroll() {
+        let page = (1..=30).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
+        for (rows, last) in [(24, "(8 lines more: look without --watch)"), (31, "30"), (0, "30"), (2, "30")] {
+            let shown = cut(&page, rows);
+            assert!(shown.starts_with("1\n2") && shown.lines().last() == Some(last), "{rows}: {shown}");
+            assert!(rows < 3 || shown.lines().count() < rows, "{rows}: {shown}");
+        }
+    }
 }

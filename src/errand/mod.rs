@@ -303,7 +303,12 @@ impl Errand {
     fn lead(&mut self, held: &Held) -> Result<Verdict> {
         let verdict = match self.carry_out(held) {
             Ok(verdict) => verdict,
-            Err(e) => Verdict::failed(format!("Failed: {e:#}.")),
+            Err(e) => {
+                // A member that leads by itself tries again without being asked.
+                let again =
+                    if self.journal.is_none() { " Mend that, and run the errand again: that is safe." } else { "" };
+                Verdict::failed(format!("Failed: {e:#}.{again}"))
+            }
         };
         if verdict.exit != Exit::Done {
             self.progress.show(&table::of(&self.look()));

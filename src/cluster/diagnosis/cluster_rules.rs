@@ -196,7 +196,7 @@ fn recovering(look: &Look) -> Option<Verdict> {
             .iter()
             .filter(|o| coming(o))
             .filter_map(|o| Some(format!("{}: {}", o.member.name, o.supervisor.present()?.detail)));
-        Verdict::of(format!("nobody is primary yet, and {who} is on its way"), details.collect())
+        Verdict::of(format!("nobody is primary yet; on the way: {who}"), details.collect())
     })
 }
 
@@ -245,7 +245,7 @@ fn only_agents(look: &Look) -> Option<Verdict> {
     (complete && well && counted && !look.unseen.is_empty()).then(|| {
         let names = listed(look.unseen.iter().map(|v| v.member.name.as_str()));
         let sentence = format!(
-            "all {} members are in the primary component; only the agent of {names} is not seen",
+            "all {} members are in the primary component; all that is not seen is the agent of {names}",
             look.expected()
         );
         Verdict::of(sentence, look.why_unseen())

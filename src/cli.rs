@@ -12,6 +12,16 @@ use crate::cluster::diagnosis::{folded, wrapped};
 use crate::config::BadConfig;
 use crate::galera::moment::Moment;
 
+/// `println!` for what people read: whoever reads may have gone away (`| head`), which must neither end in a panic nor
+/// break off what is under way.
+#[macro_export]
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
 /// How an executable ends; `docs/interface.md` documents the codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -73,7 +83,7 @@ pub fn arguments<A: Parser>() -> Result<A, ExitCode> {
             eprint!("{told}");
             return ExitCode::from(Exit::Usage.code());
         }
-        print!("{told}");
+        say!("{}", told.trim_end());
         ExitCode::SUCCESS
     })
 }

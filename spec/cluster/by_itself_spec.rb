@@ -213,7 +213,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       sleep 3
       expect([0, 1].map { |i| lab.mariadbd(i) }).to eq([nil, nil])
       refused = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run')
-      expect([refused.status, refused.out]).to match([3, a_string_matching(words)])
+      expect([refused.status, refused.words]).to match([3, a_string_matching(words)])
       unnamed = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/0')
       expect([unnamed.status, unnamed.out]).to match([3, a_string_including('not accepted: mysql/2', '--accept-missing mysql/2')])
       forced = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/0', '--accept-missing', 'mysql/2')

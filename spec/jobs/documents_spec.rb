@@ -64,6 +64,14 @@ RSpec.describe 'What people are told to run', type: :rendering do
     expect(wide.reject { |_, lines| lines.empty? }).to eq({})
   end
 
+  it 'is told to whoever reads on, and quietly to whoever went away', :executables do
+    seed = File.join(RELEASE_DIR, 'src/cluster/diagnosis/fixtures/seed_000_error_log.txt')
+    { "#{galera_ctl} timeline #{seed}" => 0, "#{galera_ctl} --help" => 0, "#{galera_ctl} maintenance --help" => 0 }.each do |command, code|
+      out, status = Open3.capture2e('bash', '-c', "(sleep 0.3; #{command}; echo $? >&2) | true")
+      expect([out.strip, status.exitstatus]).to eq([code.to_s, 0]), command
+    end
+  end
+
   it 'is a file or program of this repository' do
     found = named(%r{(?:^|[\s`(])((?:ci|templates/ops|templates|docs)/[a-z0-9-]+(?:\.[a-z]+)*)\b}, documents).values.flatten.uniq
     expect(found).to include('ci/test', 'docs/runbook.md', 'templates/ops/tls.yml')

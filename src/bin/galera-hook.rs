@@ -10,6 +10,7 @@ use mariadb_galera::config::{self, MemberConfig, SeedConfig};
 use mariadb_galera::hooks::next_state::NextState;
 use mariadb_galera::hooks::{gate, post_deploy, post_start, post_stop};
 use mariadb_galera::host::{prepare, supervisor};
+use mariadb_galera::say;
 
 /// What BOSH runs before and after starts, stops and deployments of a member.
 ///
@@ -67,10 +68,10 @@ fn run(arguments: &Arguments) -> Result<Exit> {
 fn pre_stop(config: &MemberConfig) -> Result<Exit> {
     let next = NextState::of_environment();
     next.leave(&config.paths)?;
-    let tell = |what: &str| println!("{} {} {what}", mariadb_galera::log::now(), config.instance);
+    let tell = |what: &str| say!("{} {} {what}", mariadb_galera::log::now(), config.instance);
     match gate::wait_to_leave(config, next.intent(), config.timeouts.drain, tell)? {
         Ok(free) => {
-            println!("{} may leave: {free}", config.instance);
+            say!("{} may leave: {free}", config.instance);
             Ok(Exit::Done)
         }
         Err(no) => bail!("{}", gate::refusal(&config.instance, &no)),

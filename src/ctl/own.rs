@@ -10,6 +10,7 @@ use crate::cluster::standing::{AtRest, Standing, Unknown, after_recovery, at_res
 use crate::config::MemberConfig;
 use crate::host::processes::find_mariadbd;
 use crate::host::{mariadbd, observe};
+use crate::say;
 
 /// The number, or -1.
 pub fn seqno(config: &MemberConfig) -> Result<Exit> {
@@ -22,8 +23,8 @@ pub fn seqno(config: &MemberConfig) -> Result<Exit> {
         known => known.clone(),
     };
     match standing.position() {
-        Some(position) => println!("{}", position.seqno()),
-        None => println!("-1"),
+        Some(position) => say!("{}", position.seqno()),
+        None => say!("-1"),
     }
     Ok(Exit::Done)
 }
@@ -49,7 +50,7 @@ fn recovered(config: &MemberConfig, seen: &Observation) -> Result<Standing> {
 
 /// The first word that fits, in this order.
 pub fn state(config: &MemberConfig) -> Result<Exit> {
-    println!("{}", word(&observe::own(config)?));
+    say!("{}", word(&observe::own(config)?));
     Ok(Exit::Done)
 }
 

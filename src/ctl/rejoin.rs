@@ -17,6 +17,7 @@ use crate::config::{self, Config, MemberConfig};
 use crate::host::datadir::DataDir;
 use crate::host::observe::{self, free_bytes};
 use crate::host::socket::{Reply, Request, ask};
+use crate::say;
 
 /// The decision of a person, or none.
 #[derive(Debug, Clone, Args)]
@@ -78,7 +79,7 @@ impl Rejoin {
         };
         let errand = self.decision.is_some() && !self.abandon_data;
         if seen.wsrep.as_ref().is_some_and(|w| w.is_primary()) {
-            println!("{} is in the primary component; there is nothing to rejoin.", config.instance);
+            say!("{} is in the primary component; there is nothing to rejoin.", config.instance);
             return Ok(Exit::Done);
         }
         // Who gives up data that nobody has looked at may give up what would have joined by itself.
@@ -108,12 +109,12 @@ impl Rejoin {
         };
         tell(&format!("{} stands at {}.", config.instance, seen.position));
         let Some(stake) = stake else {
-            println!("It has no data, and joins by itself.");
+            say!("It has no data, and joins by itself.");
             return Ok(Exit::Done);
         };
         tell(&format!("At stake: {stake}."));
         if wish == Wish::Tell && joins(&seen, &primaries) {
-            println!("It joins by itself; nobody has to give anything up.");
+            say!("It joins by itself; nobody has to give anything up.");
             return Ok(Exit::Done);
         }
         let room = room(config)?;
@@ -152,7 +153,7 @@ fn wanted(decision: &Decision, name: &str, id: &str, at: &str) -> Result<Wish, S
 fn room(config: &MemberConfig) -> Result<bool> {
     let (size, free) =
         (DataDir::at(&config.mariadb.data_dir).size()?, free_bytes(&config.paths.state_dir).unwrap_or_default());
-    println!("Its data takes {} MiB; {} MiB are free for the copy of the cluster's.", size >> 20, free >> 20);
+    say!("Its data takes {} MiB; {} MiB are free for the copy of the cluster's.", size >> 20, free >> 20);
     // A copy of the cluster's data is about as large as this one.
     Ok(free > size + size / 10)
 }
@@ -161,30 +162,32 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
     let me = &config.instance;
     let others = || config.cluster.members.iter().filter(|m| m.name != *me).map(|m| m.name.as_str());
     let accept: String = others().map(|name| format!(" --accept-missing {name}")).collect();
-    let stop: Vec<String> = others().map(|name| format!("bosh stop {name}")).collect();
+    let stop: Vec<String> = others().map(|name| format!("bosh stop --skip-drain {name}")).collect();
     let kept = |dir: &Path| dir.with_extension("abandoned-TIME").display().to_string();
-    println!("A person chooses; nothing is done by itself:");
-    println!("1. Give it up, and keep it aside. The member gets a copy of the cluster's data:");
+    say!("A person chooses; nothing is done by itself:");
+    say!("1. Give it up, and keep it aside. The member gets a copy of the cluster's data:");
     if errand {
-        println!(
+        say!(
             "     rejoin.instance: {me}\n     rejoin.abandon_position: {at}\n     (properties; then deploy, and run this errand again)"
         );
-        println!("   or on that VM:\n     {GIVE_UP}");
+        say!("   or on that VM:\n     {GIVE_UP}");
     } else {
-        println!("     {GIVE_UP}");
+        say!("     {GIVE_UP}");
     }
-    println!("2. Salvage what only it has: first 1, then read the copy that was kept, and write");
-    println!("   what is missed:");
-    println!("     {} --no-defaults --skip-networking \\", config.mariadb.program.display());
-    println!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
-    println!("       --socket=/tmp/salvage.sock \\");
-    println!("       --datadir={} &", kept(&config.mariadb.data_dir));
-    println!("     mariadb-dump --socket=/tmp/salvage.sock --all-databases > salvage.sql");
-    println!("3. Go on from this member, and give up what the others committed since; it is");
-    println!("   kept on them:");
-    println!("     {}", stop.join("; "));
-    println!("     /var/vcap/jobs/bootstrap/bin/run --node {me}{accept}");
-    println!("     then start the others, and 1 on each of them");
+    say!("2. Salvage what only it has: first 1, then read the copy that was kept, and write");
+    say!("   what is missed:");
+    say!("     {} --no-defaults --skip-networking \\", config.mariadb.program.display());
+    say!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
+    say!("       --socket=/tmp/salvage.sock \\");
+    say!("       --datadir={} &", kept(&config.mariadb.data_dir));
+    let dump = config.mariadb.program.with_file_name("mariadb-dump");
+    say!("     {} --socket=/tmp/salvage.sock \\", dump.display());
+    say!("       --all-databases > salvage.sql");
+    say!("3. Go on from this member, and give up what the others committed since; it is");
+    say!("   kept on them:");
+    say!("     {}", stop.join("; "));
+    say!("     /var/vcap/jobs/bootstrap/bin/run --node {me}{accept}");
+    say!("     then start the others, and 1 on each of them");
 }
 
 fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit> {
@@ -199,7 +202,7 @@ fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit
 }
 
 fn tell(what: &str) {
-    println!("{}", wrapped("", what));
+    say!("{}", wrapped("", what));
 }
 
 fn refused(why: &str) -> Exit {

@@ -16,6 +16,7 @@ use crate::errand::report::{BESIDE, Report};
 use crate::galera::moment::Moment;
 use crate::host::incidents;
 use crate::host::report::{LARGEST_PART, Masking, Wanted};
+use crate::say;
 
 /// How long a member may take for its part.
 const MEMBER_LIMIT: Duration = Duration::from_secs(60);
@@ -87,7 +88,7 @@ impl Wants {
         let bundle =
             bundle.with_context(|| format!("pack the report; what was collected stays in {}", dir.display()))?;
         incidents::finish(&dir)?;
-        println!("{summary}\nEverything:\n  {}\nTimeline:\n  {}/timeline.html", bundle.display(), dir.display());
+        say!("{summary}\nEverything:\n  {}\nTimeline:\n  {}/timeline.html", bundle.display(), dir.display());
         Ok(Exit::Done)
     }
 }

@@ -47,7 +47,7 @@ impl Wants {
         if timeline.is_empty() {
             bail!("{}: no error log or journal there tells of anything in this time", self.folder.display());
         }
-        print!("{}", timeline.text());
+        crate::say!("{}", timeline.text().trim_end());
         if let Some(path) = &self.html {
             fs::write(path, timeline.html()).with_context(|| format!("write {}", path.display()))?;
         }

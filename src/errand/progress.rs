@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::cluster::diagnosis::wrapped;
 use crate::log;
+use crate::say;
 
 /// How many steps a recovery has.
 pub(super) const STEPS: usize = 7;
@@ -72,10 +73,10 @@ impl Progress {
                 let rest = ".".repeat(STEPS.saturating_sub(self.step));
                 // One line that is written over; cut so that an 80-column terminal does not wrap it.
                 let shown: String = what.chars().take(60).collect();
-                print!("\r\x1b[K[{done}{rest}] {shown}");
+                let _ = write!(stdout(), "\r\x1b[K[{done}{rest}] {shown}");
                 let _ = stdout().flush();
             }
-            Voice::Lines => println!("{}", wrapped("", &format!("[{}/{STEPS}] {what}", self.step))),
+            Voice::Lines => say!("{}", wrapped("", &format!("[{}/{STEPS}] {what}", self.step))),
             Voice::Log => log::info("recovery.step", &[("step", &self.step), ("what", &what)]),
         }
         self.note(what);
@@ -84,8 +85,8 @@ impl Progress {
     /// Shows a table, above the bar.
     pub(super) fn show(&self, table: &str) {
         match self.voice {
-            Voice::Terminal => println!("\r\x1b[K{table}"),
-            Voice::Lines => println!("{table}"),
+            Voice::Terminal => say!("\r\x1b[K{table}"),
+            Voice::Lines => say!("{table}"),
             Voice::Log => table.lines().for_each(|row| log::info("recovery.seen", &[("row", &row)])),
         }
         self.note(table);
@@ -95,8 +96,8 @@ impl Progress {
     pub(super) fn finish(&self, verdict: &str) {
         let shown = wrapped("", verdict);
         match self.voice {
-            Voice::Terminal => println!("\r\x1b[K{shown}"),
-            Voice::Lines => println!("{shown}"),
+            Voice::Terminal => say!("\r\x1b[K{shown}"),
+            Voice::Lines => say!("{shown}"),
             Voice::Log => log::info("recovery.seen", &[("row", &verdict)]),
         }
         self.note(verdict);

@@ -7,6 +7,7 @@ pub mod post_deploy;
 pub mod post_start;
 pub mod post_stop;
 
+use crate::say;
 use std::time::Duration;
 
 /// Pause between two looks.
@@ -28,7 +29,7 @@ impl Teller {
 
     fn tell(&mut self, instance: &str, what: &str) {
         if self.last != what || self.told.elapsed() >= TELL_EVERY {
-            println!("{} {instance} {what}", crate::log::now());
+            say!("{} {instance} {what}", crate::log::now());
             (self.last, self.told) = (what.to_owned(), std::time::Instant::now());
         }
     }

@@ -14,6 +14,7 @@ use crate::cluster::primary::{Primaries, primaries};
 use crate::config::MemberConfig;
 use crate::errand::{table, write_is_seen};
 use crate::host::observe;
+use crate::say;
 
 /// Waits until every member serves, but for those that were stopped in order; then one writes, and all
 /// must show it.
@@ -29,12 +30,12 @@ pub fn run(config: &MemberConfig) -> Result<Exit> {
         let views: Vec<MemberView> = std::iter::once(MemberView::own(me, own)).chain(others).collect();
         if serves && company.well() {
             verify(config, &client, &views)?;
-            println!("{} {} serves; {company}", crate::log::now(), config.instance);
+            say!("{} {} serves; {company}", crate::log::now(), config.instance);
             return Ok(Exit::Done);
         }
         if begun.elapsed() >= config.timeouts.post_deploy {
             let diagnosis = diagnose(&config.cluster, &views);
-            println!("{}\n{diagnosis}", table::of(&views));
+            say!("{}\n{diagnosis}", table::of(&views));
             bail!(
                 "the cluster is not whole {} s after the deployment: {}",
                 config.timeouts.post_deploy.as_secs(),
@@ -57,7 +58,7 @@ fn verify(config: &MemberConfig, client: &Client, views: &[MemberView]) -> Resul
     if primary.synced.first() == Some(&config.instance) {
         let members: Vec<_> = primary.synced.iter().filter_map(|name| config.cluster.member(name)).collect();
         write_is_seen(client, &members)?;
-        println!("{} a write on {} was seen on {}", crate::log::now(), config.instance, primary.synced.join(", "));
+        say!("{} a write on {} was seen on {}", crate::log::now(), config.instance, primary.synced.join(", "));
     }
     Ok(())
 }

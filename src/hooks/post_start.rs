@@ -10,6 +10,7 @@ use crate::cli::Exit;
 use crate::cluster::started::{Started, progress, started};
 use crate::config::MemberConfig;
 use crate::host::observe;
+use crate::say;
 
 /// Waits until this member serves, as long as there is progress.
 pub fn run(config: &MemberConfig) -> Result<Exit> {
@@ -24,11 +25,11 @@ pub fn run(config: &MemberConfig) -> Result<Exit> {
         let name = &config.instance;
         match started(&own, &Client::ask_others(config), changed.elapsed(), config.timeouts.join_stall) {
             Started::Ready => {
-                println!("{} {name} serves, after {:.1} s", crate::log::now(), begun.elapsed().as_secs_f64());
+                say!("{} {name} serves, after {:.1} s", crate::log::now(), begun.elapsed().as_secs_f64());
                 return Ok(Exit::Done);
             }
             Started::ColdStart(why) => {
-                println!(
+                say!(
                     "{} {name} DOES NOT SERVE YET, and cannot before others are up. The deployment goes on, so that \
                      they are started; post-deploy looks at the whole. {why}",
                     crate::log::now()

@@ -10,6 +10,7 @@ use anyhow::{Result, bail, ensure};
 use crate::cli::Exit;
 use crate::cluster::diagnosis::folded;
 use crate::host::random::random_uuid;
+use crate::say;
 use client::Session;
 use config::{Address, SmokeConfig};
 
@@ -18,7 +19,7 @@ pub fn run(config: &SmokeConfig) -> Result<Exit> {
     let (mut written, mut failures) = (0, 0);
     for entry in &config.entries {
         let (told, failed) = try_entry(config, entry);
-        told.iter().for_each(|line| println!("{}", folded(line)));
+        told.iter().for_each(|line| say!("{}", folded(line)));
         written += usize::from(failed == 0);
         failures += failed;
     }
@@ -29,7 +30,7 @@ pub fn run(config: &SmokeConfig) -> Result<Exit> {
             entries * (members + 1)
         );
     }
-    println!(
+    say!(
         "{}",
         folded(&format!(
             "The cluster serves: written through {written} of {entries}, and each write read on {members} of {members}."

@@ -33,7 +33,11 @@ fn way_out(look: &Look) -> Advice {
             let leads = look.seen.iter().find(|o| o.member.name == proof.member());
             let auto = leads.and_then(|o| o.member.auto_recovery).unwrap_or(AutoRecovery::Provable);
             match start::person_decides(auto, look.views, &proof) {
-                None => Advice { run: "Wait a minute, and look again".into(), by_itself: begins, ..usual },
+                None => Advice {
+                    run: "Wait a minute, and look again; if it stays so, `bosh run-errand bootstrap`".into(),
+                    by_itself: begins,
+                    ..usual
+                },
                 Some(why) => {
                     Advice { run: format!("`bosh run-errand bootstrap`: {begins}"), prevented_by: Some(why), ..usual }
                 }

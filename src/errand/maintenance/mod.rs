@@ -22,6 +22,7 @@ use crate::cluster::maintenance::Scope;
 use crate::config::{self, Config, MemberConfig};
 use crate::galera::moment::Moment;
 use crate::host::clock::seconds_since_epoch;
+use crate::say;
 
 /// Where no end is given.
 const USUAL: Duration = Duration::from_secs(2 * 3600);
@@ -189,7 +190,7 @@ fn by(owner: Option<String>) -> String {
 }
 
 fn refused(why: &str) -> Exit {
-    println!("{}", wrapped("", &format!("Refused: {why}. Nothing was changed.")));
+    say!("{}", wrapped("", &format!("Refused: {why}. Nothing was changed.")));
     Exit::Refused
 }
 

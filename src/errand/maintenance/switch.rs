@@ -19,6 +19,7 @@ use crate::cluster::observation::MemberView;
 use crate::config::MemberConfig;
 use crate::errand::table;
 use crate::host::clock::seconds_since_epoch;
+use crate::say;
 
 /// How long members that are not reached are told again.
 const TELL_LIMIT: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ impl<'a> Switch<'a> {
 
     pub(super) fn status(&self) -> Exit {
         let views = self.look();
-        println!("{}", telling::status(&self.config.cluster, &views));
+        say!("{}", telling::status(&self.config.cluster, &views));
         Exit::Done
     }
 
@@ -91,7 +92,7 @@ impl<'a> Switch<'a> {
         // What is on already leaves nothing half done by being on.
         let in_flight = if known.is_some() { Vec::new() } else { under_way(&views, &asked.scope) };
         if !in_flight.is_empty() && !asked.force {
-            println!("Under way at this moment:\n{}", telling::listed(&in_flight));
+            say!("Under way at this moment:\n{}", telling::listed(&in_flight));
             return Ok(refused(
                 "maintenance would leave that half done. Wait for its end, or leave it to yourself: --force",
             ));
@@ -100,9 +101,9 @@ impl<'a> Switch<'a> {
         let same = known.filter(|n| asked.is_as(n)).cloned();
         let notice = same.unwrap_or_else(|| asked.notice(known, epoch, now, &in_flight));
         let told = self.tell(&views, &mode.notices().clone().with(notice.clone()), asked.replace)?;
-        println!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
+        say!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
         if !in_flight.is_empty() {
-            println!(
+            say!(
                 "Left undone, and now yours; status shows it until the member is well:\n{}",
                 telling::listed(&in_flight)
             );
@@ -125,12 +126,12 @@ impl<'a> Switch<'a> {
             // Members that were away may not have heard of it.
             let told = self.tell(&views, mode.notices(), false)?;
             let word = known.map_or(format!("maintenance of {scope} was never on"), Notice::to_string);
-            println!("{}\n{}", wrapped("", &format!("{word}: nothing to end.")), telling::acknowledged(&told));
+            say!("{}\n{}", wrapped("", &format!("{word}: nothing to end.")), telling::acknowledged(&told));
             return Ok(all_of(&told));
         }
         let found = diagnose(&self.config.cluster, &views);
         let planned = plan(&self.config.cluster, self.config.auto_recovery, &views, &scope);
-        println!("{}\n{found}\n{}", table::of(&views), telling::planned(&planned));
+        say!("{}\n{found}\n{}", table::of(&views), telling::planned(&planned));
         if let (Err(why), false) = (ready_to_end(&scope, &found, &planned), force) {
             return Ok(refused(&format!(
                 "not all is well, or something would happen by itself ({why}). To end it all the same: --force"
@@ -144,8 +145,8 @@ impl<'a> Switch<'a> {
             return Ok(usage(&fault));
         }
         let told = self.tell(&views, &mode.notices().clone().with(notice.clone()), set_aside)?;
-        println!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
-        println!("Each member looks {LOOKS_AFTER} times more before it does anything by itself.");
+        say!("{}\n{}", wrapped("", &format!("{notice}.")), telling::acknowledged(&told));
+        say!("Each member looks {LOOKS_AFTER} times more before it does anything by itself.");
         Ok(all_of(&told))
     }
 
@@ -157,12 +158,12 @@ impl<'a> Switch<'a> {
         let views = self.look();
         let seen = views.iter().filter_map(MemberView::seen);
         if seen.clone().any(|o| o.member.name == name && o.process.as_ref().is_some_and(|p| !p.recovering)) {
-            println!("{name} runs; there is nothing to let.");
+            say!("{name} runs; there is nothing to let.");
             return Ok(Exit::Done);
         }
         // A permit that nobody needs would be used in the next maintenance.
         if views.iter().all(|v| v.seen().is_some()) && may(Act::Start, By::Itself, name, &Mode::of(seen)).is_ok() {
-            println!(
+            say!(
                 "{}",
                 wrapped(
                     "",
@@ -175,7 +176,7 @@ impl<'a> Switch<'a> {
         }
         let body = PermitBody { by: by.to_owned(), reason: reason.to_owned(), seconds: LONGEST_HOLD };
         let said = self.client.tell(member, api::PERMIT, &body)?;
-        println!(
+        say!(
             "{}",
             wrapped("", &format!("{said}. What it does is in its galera-start.log; `galera-ctl status` tells too."))
         );

@@ -123,11 +123,10 @@ impl Rejoin {
                 tell_choices(config, errand, &at);
                 Ok(Exit::Done)
             }
-            Wish::Abandon { delete } if !room && !delete => Ok(refused(if errand {
-                "there is no room to keep it aside; make room, or delete it: rejoin.delete: true"
-            } else {
-                "there is no room to keep it aside; make room, or delete it: /var/vcap/packages/mariadb-galera/bin/galera-ctl rejoin --abandon-data --delete"
-            })),
+            Wish::Abandon { delete } if !room && !delete => {
+                let way = if errand { "rejoin.delete: true".into() } else { format!("{GIVE_UP} --delete") };
+                Ok(refused(&format!("there is no room to keep it aside; make room, or delete it: {way}")))
+            }
             Wish::Abandon { delete } => abandon(config, &seen, !delete),
         }
     }
@@ -174,8 +173,8 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
     } else {
         say!("     {GIVE_UP}");
     }
-    say!("2. Salvage what only it has: first 1, then read the copy that was kept, and write");
-    say!("   what is missed:");
+    say!("2. Salvage what only it has: first 1, then read the copy that was kept, and");
+    say!("   write what is missed:");
     say!("     {} --no-defaults --skip-networking \\", config.mariadb.program.display());
     say!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
     say!("       --socket=/tmp/salvage.sock \\");
@@ -185,7 +184,7 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
     say!("       --all-databases > salvage.sql");
     say!("3. Go on from this member, and give up what the others committed since; it is");
     say!("   kept on them:");
-    say!("     {}", stop.join("; "));
+    say!("     {}", stop.join("\n     "));
     say!("     /var/vcap/jobs/bootstrap/bin/run --node {me}{accept}");
     say!("     then start the others, and 1 on each of them");
 }

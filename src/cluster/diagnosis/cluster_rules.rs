@@ -245,7 +245,7 @@ fn only_agents(look: &Look) -> Option<Verdict> {
     (complete && well && counted && !look.unseen.is_empty()).then(|| {
         let names = listed(look.unseen.iter().map(|v| v.member.name.as_str()));
         let sentence = format!(
-            "all {} members are in the primary component; all that is not seen is the agent of {names}",
+            "all {} members are in the primary component; only the agent of {names} is not seen",
             look.expected()
         );
         Verdict::of(sentence, look.why_unseen())

@@ -158,7 +158,7 @@ impl<'a> Switch<'a> {
         let views = self.look();
         let seen = views.iter().filter_map(MemberView::seen);
         if seen.clone().any(|o| o.member.name == name && o.process.as_ref().is_some_and(|p| !p.recovering)) {
-            say!("{name} runs; there is nothing to let.");
+            say!("{name} runs; there is nothing to permit.");
             return Ok(Exit::Done);
         }
         // A permit that nobody needs would be used in the next maintenance.

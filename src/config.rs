@@ -248,7 +248,7 @@ pub struct Timeouts {
     /// In a recovery: the bootstrapped member primary and Synced.
     #[serde(deserialize_with = "duration")]
     pub start: Duration,
-    /// In a recovery: a joiner without progress.
+    /// In a recovery: a joiner without progress. At any time: a full copy of which nothing arrives.
     #[serde(deserialize_with = "duration")]
     pub join_stall: Duration,
     /// SIGTERM to `mariadbd` before SIGKILL.

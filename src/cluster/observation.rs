@@ -204,6 +204,18 @@ pub struct Child {
     pub seconds: u64,
     /// What it and its scripts have done so far: grows while there is progress, in no unit.
     pub work: u64,
+    /// A full copy that a donor was found for, and of which nothing arrives.
+    #[serde(default)]
+    pub standstill: Option<Standstill>,
+}
+
+/// A state transfer that stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standstill {
+    /// For so many seconds nothing of it was written.
+    pub seconds: u64,
+    /// After so many it is given up, and begun anew.
+    pub limit: u64,
 }
 
 /// How a `mariadbd` was started.

@@ -19,6 +19,12 @@ pub fn must_restart(log: &str) -> Option<&str> {
     log.lines().rev().find(|line| line.contains("[ERROR]") && line.contains("node restart required"))
 }
 
+/// Whether a donor was found for the state that this life asked for. Until then nothing can arrive, however long
+/// other members take to be done with theirs.
+pub fn donor_found(log: &str) -> bool {
+    log.contains("Requesting state transfer: success, donor:")
+}
+
 /// Where the group stood when the last primary component was made by hand, with `pc.bootstrap`: Galera's own word,
 /// whenever it is read. What this component commits comes after it; the same numbers elsewhere are other transactions.
 pub fn promoted_at(log: &str) -> Option<Position> {
@@ -205,6 +211,13 @@ mod tests {
         let failed = "2026-11-21  0:39:29 2 [ERROR] WSREP: Receiving IST failed, node restart required: IST receiver reported failure: 'IST didn't contain all write sets, expected last: 12 last received: 11' (71)";
         assert_eq!(must_restart(&format!("x\n{failed}\ny")), Some(failed));
         assert_eq!(must_restart("2026-11-21  0:39:29 2 [Note] WSREP: IST received: 746e46f3:12"), None);
+    }
+
+    #[test]
+    fn a_joiner_that_still_asks_for_a_donor_is_told_from_one_that_has_one() {
+        let asked = "2026-11-21 12:06:05 0 [Note] WSREP: Member 2.0 (mysql/1) requested state transfer from '*any*', but it is impossible to select State Transfer donor: Resource temporarily unavailable";
+        let found = "2026-11-21 12:06:05 2 [Note] WSREP: Requesting state transfer: success, donor: 1";
+        assert_eq!([donor_found(asked), donor_found(&format!("{asked}\n{found}\nx"))], [false, true]);
     }
 
     #[test]

@@ -228,6 +228,21 @@ pub fn all() -> Vec<Seen> {
     found
 }
 
+/// How many bytes the state transfer scripts below a server, and all that they started, have made the disk write;
+/// none where no script runs. Only this is progress: a script that waits looks around every second, and a joiner
+/// that waits talks to its group.
+pub fn transferred(server: i32) -> Option<u64> {
+    let below = descendants(server);
+    let script = |pid: &i32| arguments_of(*pid).is_some_and(|a| a.iter().take(3).any(|w| w.contains("wsrep_sst_")));
+    below.iter().any(script).then(|| below.iter().map(|pid| disk_writes(*pid)).sum())
+}
+
+/// Those of the children that it has reaped are among them.
+fn disk_writes(pid: i32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.trim().parse().ok()).unwrap_or_default()
+}
+
 /// What a process has done so far: a number that grows while it reads, writes or computes. Two equal
 /// numbers in a row mean that it stands still.
 pub fn work_done(pid: i32) -> u64 {

@@ -135,7 +135,7 @@ fn found(look: &Look, of: &Observation) -> Found {
         Life::Receiving if said(of, LogKind::TransferFailed).is_some() => {
             (MemberCode::SstStuck, "its state transfer failed, and it goes on waiting for it".into())
         }
-        Life::Receiving => (MemberCode::SstReceiving, "it receives a full copy".into()),
+        Life::Receiving => receiving(of),
         Life::Wedged => alone(look, of).unwrap_or_else(|| wedged(look, of)),
         Life::Recovering => (MemberCode::Starting, "it is finding its position".into()),
         Life::Starting if said(of, LogKind::TransferFailed).is_some() => {
@@ -146,6 +146,28 @@ fn found(look: &Look, of: &Observation) -> Found {
         }
         Life::Starting => (MemberCode::Starting, "mariadbd runs and has not opened SQL yet".into()),
         Life::Down => down(look, of),
+    }
+}
+
+/// A full copy may take as long as it takes; what tells is whether anything arrives.
+fn receiving(of: &Observation) -> Found {
+    /// The disk is asked to write what has arrived from time to time only.
+    const NOTICED: u64 = 10;
+    let still = of.supervisor.present().and_then(|s| s.child.as_ref()?.standstill);
+    match still {
+        // Half of the time that it is given, so that this is seen before it is over.
+        Some(still) if 2 * still.seconds >= still.limit => (
+            MemberCode::SstStuck,
+            format!(
+                "nothing of its full copy has arrived for {} s; galera-start gives it up after {} s, and begins anew",
+                still.seconds, still.limit
+            ),
+        ),
+        Some(still) if still.seconds >= NOTICED => (
+            MemberCode::SstReceiving,
+            format!("it receives a full copy, and nothing has arrived for {} s", still.seconds),
+        ),
+        Some(_) | None => (MemberCode::SstReceiving, "it receives a full copy".into()),
     }
 }
 

@@ -171,7 +171,8 @@ fn h4_m6_what_is_under_way_is_listed() {
     let started = |mode| {
         running(1, 9).with(|o| {
             if let crate::cluster::observation::SupervisorSight::Present(s) = &mut o.supervisor {
-                s.child = Some(crate::cluster::observation::Child { pid: 9, mode, seconds: 1, work: 0 });
+                s.child =
+                    Some(crate::cluster::observation::Child { pid: 9, mode, seconds: 1, work: 0, standstill: None });
             }
         })
     };

@@ -21,6 +21,7 @@ mod maintained;
 mod orders;
 mod running;
 mod settling;
+mod transfer;
 mod waiting;
 
 use std::sync::Arc;
@@ -387,6 +388,7 @@ impl Supervising {
                 mode,
                 seconds: child.age().as_secs(),
                 work: super::processes::work_done_below(child.pid()),
+                standstill: self.standstill(),
             }),
             view_seconds: match &self.stage {
                 Stage::Running(running) => running.view_seconds(),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::leaving::Leaving;
 use super::settling::{RETRY_AFTER, SETTLE_EVERY, Upgrade};
+use super::transfer::Transfer;
 use super::{ChildHandle, Event, Stage, StopReason, Supervising};
 use crate::cluster::hold::Begin;
 use crate::cluster::maintenance::{Act, keeps_from};
@@ -65,6 +66,8 @@ pub(super) struct Running {
     pub(super) leaving: Option<Leaving>,
     /// Why it is kept although it leads nowhere.
     kept: Option<String>,
+    /// A full copy that comes in.
+    pub(super) transfer: Option<Transfer>,
 }
 
 impl Running {
@@ -96,6 +99,7 @@ impl Running {
             remembered: None,
             leaving: None,
             kept: None,
+            transfer: None,
         }
     }
 
@@ -134,6 +138,7 @@ impl Running {
                 format!("{}: no quorum{more}", wsrep.local_state_comment)
             }
             (None, _) if self.sql_was_open => "mariadbd runs, and does not answer at the moment".into(),
+            (None, _) if self.transfer.is_some() => "mariadbd receives a full copy".into(),
             (None, StartMode::Join) => "mariadbd was started to join, and has not opened SQL yet".into(),
             (None, StartMode::Bootstrap) => {
                 "mariadbd was started to begin a new incarnation, and has not opened SQL yet".into()
@@ -174,6 +179,7 @@ impl Supervising {
             if running.last.as_ref().is_none_or(|w| w.cluster_status != ClusterStatus::NonPrimary) {
                 self.attend(&[]);
             }
+            self.look_at_transfer();
             let doubt = self.leads_nowhere();
             let kept = doubt.as_ref().and_then(|_| keeps_from(Act::GiveUp, &self.own_observation(), &[]));
             match (doubt, kept) {
@@ -215,8 +221,12 @@ impl Supervising {
         {
             return Some(line.to_owned());
         }
+        let stall = self.config.timeouts.join_stall;
+        if running.transfer.is_some_and(|t| t.is_over(stall)) {
+            return Some(format!("nothing of its full copy has arrived for {} s", stall.as_secs()));
+        }
         // Once the component is primary, the rest is a matter of state transfer and recovery, which take as
-        // long as they take. A process that was adopted has an unknown past, and the same chance.
+        // long as they take while there is progress. A process that was adopted has an unknown past, and the same chance.
         let limit = self.config.timeouts.restore;
         let waited = running.child.age() > limit && in_primary_component(&log) != Some(true);
         waited.then(|| format!("it found no primary component within {} s", limit.as_secs()))

@@ -66,6 +66,15 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
     let with = |change: fn(&mut Wsrep)| three(2).wsrep(change);
     let state = |cluster, local| three(2).state(cluster, local);
     let receiving = || running(2, 9).with(|o| o.process.as_mut().unwrap().state_transfer = true);
+    let still = |seconds| {
+        let standstill = Some(Standstill { seconds, limit: 120 });
+        let child = Child { pid: 9, mode: StartMode::Join, seconds: 90, work: 0, standstill };
+        receiving().with(|o| {
+            if let SupervisorSight::Present(s) = &mut o.supervisor {
+                s.child = Some(child.clone());
+            }
+        })
+    };
     let alone = || three(2).state(ClusterStatus::Disconnected, LocalState::Initialized);
     let donor = state(ClusterStatus::Primary, LocalState::Donor);
     let full = three(2).with(|o| o.host.write_fault = Some("a small write fails: no space left".into()));
@@ -104,6 +113,8 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
         (full, DiskFull, "s19: its disk takes nothing"),
         (three(2).with(|o| o.host.free_bytes = Some(4096)), DiskFull, "s19: its disk is full"),
         (receiving(), SstReceiving, "a full copy"),
+        (still(59), SstReceiving, "s10: nothing comes at the moment"),
+        (still(60), SstStuck, "s10: nothing has come for half of the time that it is given"),
         (
             log("[ERROR] WSREP: State transfer to 0.0 (x) failed: -255. Will never receive state. Need to abort.")(
                 receiving(),

@@ -161,6 +161,8 @@ pub enum WarningCode {
     SeveralDisksFull,
     /// A disk is nearly full.
     DiskNearlyFull,
+    /// A disk takes long for a small write: the member may hold up all others under load.
+    SlowDisk,
     /// An arbitrator that should vote does not.
     ArbitratorAbsent,
     /// Members do not reach each other.

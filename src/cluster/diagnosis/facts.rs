@@ -246,6 +246,13 @@ pub(super) fn disk_fault(of: &Observation) -> Option<String> {
     of.host.write_fault.clone().or_else(|| Some(format!("the disk has {} bytes left", full?)))
 }
 
+/// How many milliseconds a small write and its sync took on this member's disk, if that is slow: each transaction
+/// waits for as much when it is made durable.
+pub(super) fn slow_disk(of: &Observation) -> Option<u64> {
+    const SLOW: u64 = 1000;
+    of.host.write_milliseconds.filter(|took| *took >= SLOW)
+}
+
 /// The UUID by which the group knows this member.
 pub(super) fn group_uuid(of: &Observation) -> Option<Uuid> {
     of.wsrep.as_ref().and_then(|w| w.gcomm_uuid).or_else(|| Some(of.disk.saved_view.present()?.my_uuid))

@@ -1,6 +1,6 @@
 //! How one member is. First match wins; a member that is out of a primary component is judged against it.
 
-use super::facts::{Life, Look, disk_fault, group_size, group_uuid, life, said};
+use super::facts::{Life, Look, disk_fault, group_size, group_uuid, life, said, slow_disk};
 use super::{MemberCode, MemberDiagnosis, since};
 use crate::cluster::join::{MayNotJoin, may_join};
 use crate::cluster::member::listed;
@@ -244,10 +244,12 @@ fn in_primary(look: &Look, of: &Observation, wsrep: &Wsrep) -> Found {
             (MemberCode::SqlFailing, "wsrep_ready is OFF: statements are refused".into())
         }
         LocalState::Synced if wsrep.read_only => (MemberCode::ReadOnly, "read_only is ON".into()),
-        LocalState::Synced if paces(look, wsrep) => (
-            MemberCode::FlowControlCulprit,
-            format!("all others wait for it: {} transactions are queued here", wsrep.local_recv_queue),
-        ),
+        LocalState::Synced if paces(look, wsrep) => {
+            let disk =
+                slow_disk(of).map(|took| format!("; its disk is slow: {took} ms for a small write and its sync"));
+            let text = format!("all others wait for it: {} transactions are queued here", wsrep.local_recv_queue);
+            (MemberCode::FlowControlCulprit, text + &disk.unwrap_or_default())
+        }
         LocalState::Synced => match late(look, of) {
             Some(times) => (MemberCode::Flapping, format!("it serves, and was late {times} times: look at its link")),
             None => (MemberCode::MemberOk, "serves".into()),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::cluster_rules::differing;
 use super::codes::{ClusterCode, WarningCode};
-use super::facts::{Look, disk_fault};
+use super::facts::{Look, disk_fault, slow_disk};
 use super::{MemberCode, Warning, maintained};
 use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::observation::{File, MemberView, Observation};
@@ -62,6 +62,14 @@ fn vms(look: &Look, warn: &mut Warn) {
     let low = look.names(|o| disk_fault(o).is_none() && o.host.free_bytes.is_some_and(|free| free < ENOUGH));
     if !low.is_empty() {
         warn(WarningCode::DiskNearlyFull, format!("less than 512 MiB free: {low}"));
+    }
+    let slow = look.seen.iter().filter(|o| disk_fault(o).is_none());
+    let slow: Vec<String> = slow.filter_map(|o| Some(format!("{} took {} ms", o.member.name, slow_disk(o)?))).collect();
+    if !slow.is_empty() {
+        warn(
+            WarningCode::SlowDisk,
+            format!("a small write and its sync: {}; under load all members wait for the slowest", slow.join(", ")),
+        );
     }
     let unwatched = look.names(|o| o.process.is_some() && o.supervisor.present().is_none());
     if !unwatched.is_empty() {

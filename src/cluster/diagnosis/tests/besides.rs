@@ -49,6 +49,12 @@ fn s12_s19_q10_q13_what_should_be_known_besides() {
             Some(WarningCode::DiskNearlyFull),
             "low",
         ),
+        (with(0, seen(three(0).with(|o| o.host.write_milliseconds = Some(999)))), None, "a disk that is busy"),
+        (
+            with(0, seen(three(0).with(|o| o.host.write_milliseconds = Some(1000)))),
+            Some(WarningCode::SlowDisk),
+            "s2: under load all wait for it",
+        ),
         (
             with(0, seen(three(0).finds(&[1], PortAnswer::Silent))),
             Some(WarningCode::LinksCut),

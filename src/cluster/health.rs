@@ -43,6 +43,9 @@ pub fn health(of: &Observation, fitness: Fitness) -> Health {
     if leaving(of) {
         return unfit("leaving", "this member is being stopped".into());
     }
+    if !wsrep.on {
+        return unfit("outside-galera", "wsrep_on is OFF: what is written here reaches no other member".into());
+    }
     match (wsrep.cluster_status, wsrep.local_state) {
         (_, LocalState::Inconsistent) => {
             unfit("inconsistent", "this member's data differs from the others'; they voted it out".into())
@@ -188,6 +191,7 @@ mod tests {
             (live(NonPrimary, Synced), lenient, "non-primary"),
             (live(Disconnected, Initialized), lenient, "disconnected"),
             (live(Disconnected, Inconsistent), lenient, "inconsistent"),
+            (live(Primary, Initialized).wsrep(|w| w.on = false), lenient, "outside-galera"),
             (live(Primary, Synced).phase(Phase::Stopping), lenient, "leaving"),
             (read_only.clone(), strict, "read-only"),
             (read_only, lenient, "synced"),

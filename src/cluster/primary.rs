@@ -66,7 +66,9 @@ pub enum Primaries {
 /// lists to them overlap; equal history UUIDs prove nothing, a double bootstrap has the same on both.
 pub fn primaries<'a>(observations: impl IntoIterator<Item = &'a Observation>) -> Primaries {
     let primary_ones = observations.into_iter().filter(|o| o.wsrep.as_ref().is_some_and(Wsrep::is_primary));
-    let mut found: Vec<Primary> = components(primary_ones).into_iter().map(primary).collect();
+    // With wsrep_on = OFF a server goes on as a member, and lists nobody: it would look like a component of its own.
+    let (on, off): (Vec<_>, Vec<_>) = primary_ones.partition(|o| o.wsrep.as_ref().is_some_and(|w| w.on));
+    let mut found: Vec<Primary> = components(if on.is_empty() { off } else { on }).into_iter().map(primary).collect();
     match found.len() {
         0 => Primaries::None,
         1 => found.pop().map_or(Primaries::None, Primaries::One),

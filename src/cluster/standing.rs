@@ -241,6 +241,7 @@ pub fn standing(
             Some(position) if wsrep.local_state != LocalState::Inconsistent => {
                 Standing::At { position, from: Provenance::LiveSql }
             }
+            _ if !wsrep.on => Standing::unknown(Unknown::NoPosition, "with wsrep_on = OFF the server tells none"),
             _ => Standing::unknown(Unknown::NoPosition, format!("the server says {}", wsrep.local_state_comment)),
         };
     }

@@ -35,6 +35,7 @@ fn row(view: &MemberView) -> [String; 4] {
 /// What the member does, in a word or two.
 fn state(seen: &Observation) -> String {
     match (&seen.wsrep, seen.supervisor.present()) {
+        (Some(wsrep), _) if !wsrep.on => "outside Galera".into(),
         (Some(wsrep), _) if wsrep.is_primary() => wsrep.local_state_comment.clone(),
         (Some(_), _) => "non-primary".into(),
         (None, Some(supervisor)) => format!("{:?}", supervisor.phase).to_lowercase(),

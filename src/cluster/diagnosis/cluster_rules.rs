@@ -10,6 +10,7 @@ use super::{MemberCode, facts};
 use crate::cluster::member::listed;
 use crate::cluster::observation::{MemberView, Observation, Phase, PortAnswer, Sight, StartMode};
 use crate::cluster::primary::{Primaries, Primary};
+use crate::galera::wsrep::LocalState;
 
 /// What a rule found.
 pub(super) struct Verdict {
@@ -160,8 +161,15 @@ fn bootstrapping(look: &Look) -> Option<Verdict> {
     const LONGEST: u64 = 600;
     let begins = |o: &&&Observation| {
         let new = o.process.as_ref().is_some_and(|p| p.new_cluster);
-        let served = o.wsrep.as_ref().is_some_and(|w| w.is_synced());
-        new && !served && age(o).is_none_or(|seconds| seconds < LONGEST)
+        // The argument stays. One that gives its state, hangs or has lost its quorum has served before.
+        let on_its_way = match life(o) {
+            Life::Starting | Life::Wedged => true,
+            Life::Primary => {
+                !o.wsrep.as_ref().is_some_and(|w| matches!(w.local_state, LocalState::Synced | LocalState::Donor))
+            }
+            _ => false,
+        };
+        new && on_its_way && age(o).is_none_or(|seconds| seconds < LONGEST)
     };
     let who = look.seen.iter().find(begins)?;
     Some(Verdict::of(

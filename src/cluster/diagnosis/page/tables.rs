@@ -67,6 +67,7 @@ fn sql(sql: &Sql) -> String {
 
 fn galera(seen: &Observation) -> String {
     match &seen.wsrep {
+        Some(w) if !w.on => "OFF".into(),
         Some(w) if w.is_primary() => format!("{} of {}", short(&w.local_state_comment), w.cluster_size),
         Some(w) => format!("non-prim of {}", w.cluster_size),
         None => "-".into(),

@@ -80,6 +80,15 @@ fn s1_s2_s3_s5_s8_s9_s14_somebody_is_primary() {
     let donor = |n| three(n).state(ClusterStatus::Primary, LocalState::Donor);
     let fresh = running(0, 9).with(|o| o.process.as_mut().unwrap().new_cluster = true);
     let served = three(0).with(|o| o.process.as_mut().unwrap().new_cluster = true);
+    let outside = |n| {
+        three(n).state(ClusterStatus::Primary, LocalState::Initialized).wsrep(|w| {
+            (w.on, w.incoming_addresses, w.gcomm_uuid) = (false, String::new(), None);
+        })
+    };
+    let gives = |o: Observation| o.state(ClusterStatus::Primary, LocalState::Donor);
+    let begun = |then: fn(Observation) -> Observation| {
+        then(primary(0, 9, &[0, 1])).with(|o| o.process.as_mut().unwrap().new_cluster = true)
+    };
     let nil = |n| three(n).wsrep(|w| w.cluster_state_uuid = None);
     check(vec![
         (all([three(0), three(1), three(2)]), Healthy, "healthy-3"),
@@ -98,6 +107,8 @@ fn s1_s2_s3_s5_s8_s9_s14_somebody_is_primary() {
             "s2: hung, and it stalls all",
         ),
         (all([three(0), three(1), donor(2)]), Degraded, "a donor"),
+        (all([three(0), three(1), outside(2)]), Degraded, "wsrep_on is OFF at one, which then lists no members"),
+        (all([outside(0), outside(1), outside(2)]), SplitBrain, "wsrep_on is OFF at all: each keeps its writes"),
         (all([donor(0), donor(1), donor(2)]), PrimaryNoUsableMember, "s14: reachable, and nobody takes clients"),
         (
             all([0, 1, 2].map(|n| three(n).wsrep(|w| w.read_only = true))),
@@ -138,6 +149,16 @@ fn s1_s2_s3_s5_s8_s9_s14_somebody_is_primary() {
         ),
         (all([nil(0), nil(1), nil(2)]), NilHistory, "all crashed in a DDL"),
         (all([fresh, down(1, 9), down(2, 9)]), BootstrapInProgress, "one begins"),
+        (
+            all([begun(gives), running(1, 9), down(2, 9)]),
+            Degraded,
+            "it began, and gives its state to the first that joins",
+        ),
+        (
+            all([begun(|o| o.state(ClusterStatus::NonPrimary, LocalState::Initialized)), down(1, 9), down(2, 9)]),
+            SurvivorNonPrimary,
+            "it began, and has lost its quorum since",
+        ),
         (
             all([primary(0, 9, &[0]), down(1, 9).held(), down(2, 9).held()]),
             RecoveryInProgress,

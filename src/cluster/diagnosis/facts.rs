@@ -3,7 +3,7 @@
 use super::codes::Confidence;
 use super::{MemberCode, MemberDiagnosis};
 use crate::cluster::member::{Cluster, listed};
-use crate::cluster::observation::{MemberView, Observation, Phase, PortAnswer, Sql};
+use crate::cluster::observation::{MemberView, Observation, PeerPorts, Phase, PortAnswer, Sql};
 use crate::cluster::primary::{Primaries, Primary, primaries};
 use crate::galera::log_lines::{LogKind, last_component};
 use crate::galera::uuid::Uuid;
@@ -158,13 +158,19 @@ impl<'a> Look<'a> {
 
     /// The links between members who are seen and whose `mariadbd` runs that do not let anything through.
     pub(super) fn cut_links(&self) -> Vec<String> {
-        let listens = |name: &str| {
-            self.seen
-                .iter()
-                .any(|o| o.member.name == name && (o.ports.galera || o.wsrep.is_some()) && o.process.is_some())
+        let runs = |name: &str| {
+            let found = self.seen.iter().find(|o| o.member.name == name && o.process.is_some());
+            found.filter(|o| o.ports.galera || o.wsrep.is_some())
+        };
+        // One that was evicted or voted out closes its port, and refuses: that is no cut.
+        let left = |o: &Observation| matches!(life(o), Life::Disconnected | Life::Inconsistent);
+        let cut_off = |p: &&PeerPorts| match p.galera {
+            PortAnswer::Open => false,
+            PortAnswer::Silent => runs(&p.name).is_some(),
+            PortAnswer::Refused => runs(&p.name).is_some_and(|o| !left(o)),
         };
         let cut = self.seen.iter().flat_map(|o| {
-            let peers = o.peers.iter().filter(|p| p.galera != PortAnswer::Open && listens(&p.name));
+            let peers = o.peers.iter().filter(cut_off);
             peers.map(|p| format!("{} does not reach {} on the group port", o.member.name, p.name))
         });
         cut.collect()

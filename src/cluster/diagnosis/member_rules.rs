@@ -6,7 +6,7 @@ use crate::cluster::join::{MayNotJoin, may_join};
 use crate::cluster::member::listed;
 use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer, Sight, Sql, SupervisorSight};
 use crate::cluster::standing::{Standing, Unknown};
-use crate::galera::log_lines::LogKind;
+use crate::galera::log_lines::{Evidence, LogKind};
 use crate::galera::uuid::Uuid;
 use crate::galera::wsrep::{LocalState, Wsrep};
 
@@ -52,7 +52,8 @@ fn evidence_of(look: &Look, of: &Observation) -> Vec<String> {
     let mut evidence = vec![format!("stands at {}", of.position)];
     evidence.extend(of.supervisor.present().map(|s| format!("galera-start: {}", s.detail)));
     evidence.extend(of.deaths.last_end.as_ref().map(|end| format!("mariadbd last ended with: {end}")));
-    let telling = of.log.iter().filter(|e| e.kind != LogKind::PrimaryComponent);
+    let ordinary = |e: &&Evidence| matches!(e.kind, LogKind::Started | LogKind::PrimaryComponent);
+    let telling = of.log.iter().filter(|e| !ordinary(e));
     evidence.extend(telling.map(|e| match e.times {
         1 => format!("log: {}", e.text),
         times => format!("log, {times} times: {}", e.text),
@@ -116,7 +117,11 @@ fn found(look: &Look, of: &Observation) -> Found {
         return (MemberCode::Leaving, "it is being stopped".into());
     }
     match life(of) {
-        Life::Inconsistent => (MemberCode::Inconsistent, "the others voted it out: its data differs".into()),
+        Life::Inconsistent => (
+            MemberCode::Inconsistent,
+            "the others voted it out: its data differs; it stays as it is until a person decides (galera-ctl rejoin)"
+                .into(),
+        ),
         Life::Outside => {
             (MemberCode::OutsideGalera, "it serves without Galera: what is written to it reaches nobody".into())
         }
@@ -192,7 +197,12 @@ fn alone(look: &Look, of: &Observation) -> Option<Found> {
     };
     let evicted = look.primary_members().any(|(_, wsrep)| listed(&wsrep.evs_evict_list));
     if evicted || said(of, LogKind::Evicted).is_some() {
-        return Some((MemberCode::Evicted, "the others evicted it; it takes part again after a restart only".into()));
+        let who = match of.supervisor.present() {
+            Some(_) => "galera-start restarts it",
+            None => "a person must restart it: galera-start does not run",
+        };
+        let text = format!("the others evicted it; it takes part again only after a restart, and {who}");
+        return Some((MemberCode::Evicted, text));
     }
     // A handshake that failed once is no reason where the group was found after all.
     if group_size(of).is_some_and(|size| size > 1) {
@@ -301,8 +311,11 @@ fn down(look: &Look, of: &Observation) -> Found {
     if let Some(hold) = supervisor.and_then(|s| s.hold.as_ref()) {
         return (MemberCode::Held, format!("held by {} for {} s more: {}", hold.owner, hold.seconds, hold.reason));
     }
-    if said(of, LogKind::Inconsistent).is_some() && of.position.position().is_none() {
-        return (MemberCode::Inconsistent, "the others voted it out before it ended: its data differs".into());
+    let voted_out = matches!(of.position, Standing::Unknown { why: Unknown::VotedOut, .. })
+        || (said(of, LogKind::Inconsistent).is_some() && of.position.position().is_none());
+    if voted_out {
+        let text = "the others voted it out before it ended: its data differs, and is kept; a person decides (galera-ctl rejoin)";
+        return (MemberCode::Inconsistent, text.into());
     }
     let refusal = look.primary().and_then(|primary| may_join(&of.position, &of.memory, primary).err());
     // Nobody has looked yet: that is no verdict about the data.

@@ -133,6 +133,14 @@ impl Running {
                 format!("Synced, in a primary component of {}", wsrep.cluster_size)
             }
             (Some(wsrep), _) if wsrep.is_primary() => format!("{}: in a primary component", wsrep.local_state_comment),
+            (Some(wsrep), _) if wsrep.local_state == LocalState::Inconsistent => {
+                "the others voted this member out: its data differs; it stays as it is until a person decides (galera-ctl rejoin)"
+                    .into()
+            }
+            (Some(wsrep), _) if wsrep.cluster_status == ClusterStatus::Disconnected => format!(
+                "in no group of members; it is restarted when that has lasted {} s",
+                DISCONNECTED_LIMIT.as_secs()
+            ),
             (Some(wsrep), _) => {
                 let more = self.without_quorum.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 format!("{}: no quorum{more}", wsrep.local_state_comment)

@@ -61,6 +61,20 @@ fn s12_s19_q10_q13_what_should_be_known_besides() {
             "s4: well, and not reached",
         ),
         (
+            all([three(0).finds(&[1], PortAnswer::Refused), three(1), three(2)]),
+            Some(WarningCode::LinksCut),
+            "s4: it listens, and something refuses in its name",
+        ),
+        (
+            all([
+                three(0).finds(&[2], PortAnswer::Refused),
+                three(1),
+                three(2).state(ClusterStatus::Disconnected, LocalState::Inconsistent),
+            ]),
+            None,
+            "one that left the group closes its port: no cut",
+        ),
+        (
             with(0, seen(three(0).wsrep(|w| w.quorum_ignored = vec!["pc.ignore_sb".into()]))),
             Some(WarningCode::PcIgnoreSbSet),
             "a trap",

@@ -183,6 +183,7 @@ fn q9_q10_h13_a_member_that_is_down_beside_a_primary_component() {
         (down(2, 3), StaleMember, "h13: older than any IST"),
         (down(2, 6), MemberDown, "just within reach of IST"),
         (voted_out(down(2, 9).unknown(Why::NoPosition)), Inconsistent, "voted out before it ended"),
+        (down(2, 9).unknown(Why::VotedOut), Inconsistent, "the same, and its log is gone"),
         (
             log("[Warning] WSREP: this node has been evicted out of the cluster")(down(2, 9)),
             Evicted,

@@ -116,7 +116,8 @@ impl Client {
     /// before: Galera logs each connection that says nothing.
     async fn view(&self, member: &Member, route: &str) -> MemberView {
         let mut asking = std::pin::pin!(self.told(member, route));
-        let knocking = || knock_async(&member.address, self.galera_port, self.limit.min(CONNECT));
+        // Over when a connect to the agent is: a round of questions takes no longer for it.
+        let knocking = || knock_async(&member.address, self.galera_port, self.limit.min(CONNECT - PATIENCE));
         let (sight, galera_port) = match tokio::time::timeout(PATIENCE, asking.as_mut()).await {
             Ok(seen @ Sight::Seen(_)) => (seen, None),
             Ok(other) => (other, Some(knocking().await)),

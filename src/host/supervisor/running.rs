@@ -9,7 +9,7 @@ use serde_json::json;
 use super::leaving::Leaving;
 use super::settling::{RETRY_AFTER, SETTLE_EVERY, Upgrade};
 use super::transfer::Transfer;
-use super::{ChildHandle, Event, Stage, StopReason, Supervising};
+use super::{ASK_EVERY, ChildHandle, Event, Stage, StopReason, Supervising};
 use crate::cluster::hold::Begin;
 use crate::cluster::maintenance::{Act, keeps_from};
 use crate::cluster::memory::{CaughtUp, Memory};
@@ -322,7 +322,7 @@ impl Supervising {
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
-        running.ask_next = Some(Instant::now() + DOUBT_EVERY);
+        running.ask_next = Some(Instant::now() + ASK_EVERY);
         let Some(wsrep) = running.last.clone().filter(|w| w.cluster_status == ClusterStatus::NonPrimary) else {
             return Ok(());
         };

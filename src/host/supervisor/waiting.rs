@@ -145,9 +145,10 @@ impl Supervising {
     /// Another round of a member that waits.
     pub(super) fn ask_peers(&mut self) -> Result<()> {
         if !self.overtaken()?
-            && let Stage::Waiting { asking, .. } = &mut self.stage
+            && let Stage::Waiting { asking, next, .. } = &mut self.stage
         {
-            *asking = true;
+            // From now, not from the answer: a peer that is off takes a second of its own each time.
+            (*asking, *next) = (true, Instant::now() + ASK_EVERY);
             self.ask_others();
         }
         Ok(())
@@ -165,11 +166,11 @@ impl Supervising {
         if let Stage::Running(_) = &self.stage {
             return self.peers_answered_without_quorum(views);
         }
-        let Stage::Waiting { asking, next, .. } = &mut self.stage else {
+        let Stage::Waiting { asking, .. } = &mut self.stage else {
             // The answer came late; whatever goes on now was decided without it.
             return Ok(());
         };
-        (*asking, *next) = (false, Instant::now() + ASK_EVERY);
+        *asking = false;
         self.attend(views);
         if self.holding() || self.stop_asked() {
             return Ok(());

@@ -141,6 +141,9 @@ pub struct Agents {
     pub username: String,
     /// Basic auth.
     pub password: Secret,
+    /// Shown to agents that do not know the new password yet.
+    #[serde(default)]
+    pub previous_password: Option<Secret>,
     /// HTTPS instead of HTTP.
     #[serde(default)]
     pub tls: Option<AgentsTls>,
@@ -287,9 +290,14 @@ impl Config for MemberConfig {
 }
 
 impl Agents {
+    /// All that are accepted: the password, and the one before.
+    pub fn passwords(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.password), self.previous_password.as_ref()].into_iter().flatten().map(Secret::reveal)
+    }
+
     /// Where nobody is to be asked.
     pub(crate) fn nobody() -> Agents {
-        Agents { port: 0, username: String::new(), password: Secret(String::new()), tls: None }
+        Agents { port: 0, username: String::new(), password: Secret(String::new()), previous_password: None, tls: None }
     }
 
     pub(crate) fn fault(&self) -> Option<String> {
@@ -389,6 +397,9 @@ pub struct AgentConfig {
     pub username: String,
     /// Basic auth.
     pub password: Secret,
+    /// Accepted as well, while those who ask are told the new one.
+    #[serde(default)]
+    pub previous_password: Option<Secret>,
     /// Whether a donor counts as fit for clients.
     pub available_when_donor: bool,
     /// Whether a read-only server counts as fit for clients.

@@ -127,4 +127,15 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     lab.sql(2, 'SET GLOBAL read_only=OFF')
     wait('synced to be told') { http(2, '/', auth: false) == [200, 'synced'] }
   end
+
+  it 'has its password changed while members are updated one by one, and each sees all others (G15, Q12)' do
+    old, new = credentials(0).last, 'the new one'
+    knows = ->(password) { lab.exec(0, 'curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '-u', "galera-agent:#{password}", "http://#{lab.address(2)}:9200/v1/observation").out }
+    lab.deploy(properties: { 'galera-agent.password' => new, 'galera-agent.previous_password' => old })
+    expect([new, old, 'neither'].map(&knows)).to eq(%w[200 200 401])
+    lab.deploy(properties: { 'galera-agent.password' => new })
+    expect([new, old].map(&knows)).to eq(%w[200 401])
+    wait_healthy
+    expect(lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', 'status')).to be_ok
+  end
 end

@@ -68,7 +68,7 @@ RSpec.describe 'properties', type: :rendering do
     end
   end
 
-  { 'port' => [9201, %w[listen port]], 'username' => ['me', %w[username]], 'password' => ['other', %w[password]], 'available_when_donor' => [false, %w[available_when_donor]],
+  { 'port' => [9201, %w[listen port]], 'username' => ['me', %w[username]], 'password' => ['other', %w[password]], 'previous_password' => ['old', %w[previous_password]], 'available_when_donor' => [false, %w[available_when_donor]],
     'available_when_read_only' => [true, %w[available_when_read_only]] }.each do |property, (value, path)|
     it "#{property} of galera-agent becomes #{path.join('.')} of galera-agent.yml" do
       given = { 'password' => 'x' }.merge(property => value)
@@ -83,6 +83,7 @@ RSpec.describe 'properties', type: :rendering do
 
       it 'comes from the link' do
         expect(agents({ 'port' => 9201, 'username' => 'me', 'password' => Rendering::HOSTILE })).to eq('port' => 9201, 'username' => 'me', 'password' => Rendering::HOSTILE)
+        expect(agents({ 'previous_password' => Rendering::HOSTILE })['previous_password']).to eq(Rendering::HOSTILE)
       end
 
       it 'has TLS where the agents have a CA, and a certificate of its own where there is one' do

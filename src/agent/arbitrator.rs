@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use super::server::{accept, json_bytes, knows, problem, unauthorized};
+use super::credentials::Credentials;
+use super::server::{accept, json_bytes, problem, unauthorized};
 use super::tls;
 use crate::arbitrator_config::ArbitratorConfig;
 use crate::cluster::arbitration::{ArbitratorSeen, Component};
@@ -22,7 +23,7 @@ use crate::host::arbitrator::Told;
 pub const ARBITRATOR: &str = "/v1/arbitrator";
 
 struct Voice {
-    credentials: String,
+    credentials: Credentials,
     told: Told,
 }
 
@@ -38,7 +39,8 @@ pub fn serve(config: &ArbitratorConfig, told: Told) -> Result<()> {
     let address = SocketAddr::new(config.listen.address, config.listen.port);
     let listener = std::net::TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
     listener.set_nonblocking(true).context("prepare the listener")?;
-    let credentials = format!("{}:{}", config.agents.username, config.agents.password.reveal());
+    let agents = &config.agents;
+    let credentials = Credentials::of(&agents.username, &agents.password, agents.previous_password.as_ref());
     let voice = Arc::new(Voice { credentials, told });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
     runtime.block_on(async {
@@ -54,7 +56,7 @@ fn routes(voice: Arc<Voice>) -> Router {
 }
 
 async fn authorized(State(voice): State<Arc<Voice>>, request: Request, next: Next) -> Response {
-    if knows(&voice.credentials, request.headers()) { next.run(request).await } else { unauthorized() }
+    if voice.credentials.shown_in(request.headers()) { next.run(request).await } else { unauthorized() }
 }
 
 async fn health(State(voice): State<Arc<Voice>>) -> Response {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::join_all;
-use reqwest::{Certificate, Identity, StatusCode};
+use reqwest::{Certificate, Identity, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -16,7 +16,7 @@ use super::tls;
 use crate::cluster::arbitration::{ArbitratorSeen, ArbitratorWord};
 use crate::cluster::member::{Arbitrator, Member};
 use crate::cluster::observation::{MemberView, Observation, PortAnswer, Sight, identified};
-use crate::config::{Agents, AgentsTls, MemberConfig};
+use crate::config::{Agents, AgentsTls, MemberConfig, Secret};
 use crate::host::ports::knock_async;
 
 /// How long a connect may take, whatever the answer may. A VM that is off would otherwise hold up each round by
@@ -181,8 +181,7 @@ impl Client {
     ) -> Result<A> {
         run(async {
             let (client, url) = self.target(member, route, limit)?;
-            let request = client.post(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal()));
-            answer(request.json(body)).await
+            answer(self.sent(client.post(url).json(body)).await?).await
         })?
         .with_context(|| format!("tell the agent of {} to {}", member.name, route.trim_start_matches("/v1/")))
     }
@@ -201,13 +200,29 @@ impl Client {
     }
 
     async fn get<A: DeserializeOwned>(&self, member: &Member, route: &str, limit: Duration) -> Result<A> {
-        answer(self.request(member, route, limit)?).await
+        answer(self.asked(member, route, limit).await?).await
     }
 
-    /// A question without a body, as the user that agents know.
-    pub(super) fn request(&self, member: &Member, route: &str, limit: Duration) -> Result<reqwest::RequestBuilder> {
+    /// A question without a body.
+    pub(super) async fn asked(&self, member: &Member, route: &str, limit: Duration) -> Result<Response> {
         let (client, url) = self.target(member, route, limit)?;
-        Ok(client.get(url).basic_auth(&self.agents.username, Some(self.agents.password.reveal())))
+        self.sent(client.get(url)).await
+    }
+
+    /// As the user that agents know. While a deployment changes the password, one of them may know only the one
+    /// before: unseen, it would keep the next member from leaving, and the deployment from going on.
+    async fn sent(&self, request: RequestBuilder) -> Result<Response> {
+        let shown = |request: RequestBuilder, password: &Secret| {
+            request.basic_auth(&self.agents.username, Some(password.reveal())).send()
+        };
+        let again = self.agents.previous_password.as_ref().and_then(|previous| Some((request.try_clone()?, previous)));
+        let response = shown(request, &self.agents.password).await?;
+        match again {
+            Some((request, previous)) if response.status() == StatusCode::UNAUTHORIZED => {
+                Ok(shown(request, previous).await?)
+            }
+            _ => Ok(response),
+        }
     }
 
     fn target(&self, member: &Member, route: &str, limit: Duration) -> Result<(reqwest::Client, String)> {
@@ -277,8 +292,7 @@ fn bracketed(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }
 
-async fn answer<A: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<A> {
-    let mut response = request.send().await?;
+async fn answer<A: DeserializeOwned>(mut response: Response) -> Result<A> {
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {

@@ -46,7 +46,7 @@ impl Client {
         limit: Duration,
         hand: &mut dyn FnMut(Piece) -> Result<()>,
     ) -> Result<()> {
-        let mut response = self.request(member, route, limit)?.send().await?;
+        let mut response = self.asked(member, route, limit).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => bail!("its agent refuses our user name or password (401)"),

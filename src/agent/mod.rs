@@ -6,6 +6,7 @@ pub mod arbitrator;
 pub mod client;
 mod collecting;
 mod compatible;
+mod credentials;
 pub mod exposition;
 mod maintenance;
 mod metrics;

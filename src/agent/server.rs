@@ -10,18 +10,16 @@ use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use base64::prelude::{BASE64_STANDARD, Engine};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde_json::json;
-use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -30,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use super::api::{
     self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
 };
+use super::credentials::Credentials;
 use super::maintenance::{self, Keeper};
 use super::watching::{self, Watched};
 use super::{compatible, metrics, relay, reporting, tls};
@@ -86,7 +85,7 @@ impl Snapshot {
 pub(super) struct Agent {
     pub(super) member: MemberConfig,
     pub(super) maintenance: Arc<Keeper>,
-    credentials: String,
+    credentials: Credentials,
     fitness: Fitness,
     nudge: SyncSender<()>,
     snapshot: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -200,7 +199,7 @@ async fn bounded(request: Request, next: Next) -> Response {
 }
 
 async fn authorized(State(agent): State<Arc<Agent>>, request: Request, next: Next) -> Response {
-    if knows(&agent.credentials, request.headers()) { next.run(request).await } else { unauthorized() }
+    if agent.credentials.shown_in(request.headers()) { next.run(request).await } else { unauthorized() }
 }
 
 /// The answer to whoever shows no password, or a wrong one.
@@ -210,17 +209,6 @@ pub(super) fn unauthorized() -> Response {
         .headers_mut()
         .insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Basic realm=\"galera-agent\""));
     response
-}
-
-/// Basic auth, compared in constant time.
-pub(super) fn knows(credentials: &str, headers: &HeaderMap) -> bool {
-    let given = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-        .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
-    given.is_some_and(|given| given.ct_eq(credentials.as_bytes()).into())
 }
 
 /// An error as every route tells it.
@@ -256,7 +244,7 @@ impl Agent {
                 }
             }
         })?;
-        let credentials = format!("{}:{}", config.username, config.password.reveal());
+        let credentials = Credentials::of(&config.username, &config.password, config.previous_password.as_ref());
         let own = snapshot.clone();
         let watched = watching::begin(member.clone(), move || own.borrow().clone().filter(|s| s.age() < STALE))?;
         Ok(Arc::new(Agent { member, maintenance, credentials, fitness, nudge, snapshot, watched }))

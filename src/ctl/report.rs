@@ -77,7 +77,7 @@ impl Wants {
             limit: MEMBER_LIMIT,
             asked_by: format!("galera-ctl report on {}", config.instance),
             own: Some(config),
-            masking: Masking::of(std::iter::once(config.agents.password.reveal())),
+            masking: Masking::of(config.agents.passwords()),
         };
         let parent = self.directory.clone().unwrap_or_else(|| config.paths.state_dir.join("reports"));
         let dir = incidents::begin(&parent)?;

@@ -269,6 +269,7 @@ mod tests {
             port: 1,
             username: "u".into(),
             password: serde_json::from_str("\"by-heart-1\"").unwrap(),
+            previous_password: None,
             tls: None,
         };
         let client = Client::new(&client_config, Duration::from_millis(10), 1);

@@ -129,7 +129,7 @@ impl Part<'_> {
         let seed = config::load::<SeedConfig>(&self.config.paths.seed_file);
         let users = seed.as_ref().map(|s| s.users.as_slice()).unwrap_or_default();
         let passwords = users.iter().map(|u| u.password.reveal());
-        Masking::of(passwords.chain([self.config.agents.password.reveal()]))
+        Masking::of(passwords.chain(self.config.agents.passwords()))
     }
 
     fn tell_sql(&self, to: &mut Teller) -> Result<(), Enough> {

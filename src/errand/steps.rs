@@ -156,8 +156,21 @@ impl Errand {
     }
 }
 
-/// Writes on the first of these members, and reads it on each.
+/// Writes on the first of these members, and reads it on each. Not once only: while members become Synced, hooks on
+/// two instances may each take another one for the first, and write to the one row at the same time.
 pub fn write_is_seen(client: &Client, members: &[&Member]) -> Result<()> {
+    const TRIES: u32 = 5;
+    let mut tried = 1;
+    loop {
+        match write_and_read(client, members) {
+            Err(_) if tried < TRIES => std::thread::sleep(LOOK_EVERY * tried),
+            last => return last,
+        }
+        tried += 1;
+    }
+}
+
+fn write_and_read(client: &Client, members: &[&Member]) -> Result<()> {
     let token = random_uuid()?;
     let writer = members.first().context("no member is Synced")?;
     for (member, write) in std::iter::once((writer, true)).chain(members.iter().map(|m| (m, false))) {

@@ -216,6 +216,9 @@ RSpec.describe 'a situation at night', type: :cluster do
     wait_saying('mysql/1', /refuse to join/)
     expect_diagnosis('Degraded', 10, { 'mysql/1' => 'Inconsistent' }, words: [/its data differs, and is kept; a person decides/])
     expect(lab.mariadbd(1)).to be_nil
+    choices = ctl(1, 'rejoin')
+    expect([choices.status, choices.out]).to match([0, a_string_including('1. Give it up', 'To go on from this member is no choice')])
+    expect(choices.out).not_to include('3. Go on')
 
     closed = 'add table inet sst; add chain inet sst in { type filter hook input priority 0; }; add rule inet sst in tcp dport 4444 drop'
     expect(lab.exec(1, 'nft', closed)).to be_ok

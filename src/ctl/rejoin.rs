@@ -14,6 +14,7 @@ use crate::cluster::observation::Observation;
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::config::{self, Config, MemberConfig};
+use crate::galera::wsrep::LocalState;
 use crate::host::datadir::DataDir;
 use crate::host::observe::{self, free_bytes};
 use crate::host::socket::{Reply, Request, ask};
@@ -120,7 +121,7 @@ impl Rejoin {
         let room = room(config)?;
         match wish {
             Wish::Tell => {
-                tell_choices(config, errand, &at);
+                tell_choices(config, errand, &at, voted_out(&seen));
                 Ok(Exit::Done)
             }
             Wish::Abandon { delete } if !room && !delete => {
@@ -130,6 +131,12 @@ impl Rejoin {
             Wish::Abandon { delete } => abandon(config, &seen, !delete),
         }
     }
+}
+
+/// Whether the others found that its data differs; a cluster that begins from it would be wrong from the first row on.
+fn voted_out(seen: &Observation) -> bool {
+    matches!(&seen.position, Standing::Unknown { why: Unknown::VotedOut, .. })
+        || seen.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Inconsistent)
 }
 
 fn joins(seen: &Observation, of: &Primaries) -> bool {
@@ -157,7 +164,7 @@ fn room(config: &MemberConfig) -> Result<bool> {
     Ok(free > size + size / 10)
 }
 
-fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
+fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) {
     let me = &config.instance;
     let others = || config.cluster.members.iter().filter(|m| m.name != *me).map(|m| m.name.as_str());
     let accept: String = others().map(|name| format!(" --accept-missing {name}")).collect();
@@ -182,6 +189,10 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str) {
     let dump = config.mariadb.program.with_file_name("mariadb-dump");
     say!("     {} --socket=/tmp/salvage.sock \\", dump.display());
     say!("       --all-databases > salvage.sql");
+    if voted_out {
+        say!("To go on from this member is no choice: its data is not what was agreed on.");
+        return;
+    }
     say!("3. Go on from this member, and give up what the others committed since; it is");
     say!("   kept on them:");
     say!("     {}", stop.join("\n     "));

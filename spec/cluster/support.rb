@@ -26,7 +26,7 @@ module ClusterSpec
     context.attr_reader :lab
   end
 
-  def wait(what, limit = 90, &block) = LabParts.wait(what, limit, pause: 0.1, &block)
+  def wait(what, limit = 90, &block) = LabParts.wait(what, limit, pause: 0.2, &block)
 
   def rows(instance, statement)
     result = lab.sql(instance, statement)

@@ -2,6 +2,7 @@
 //! [`crate::cluster`].
 
 pub mod arbitrator;
+pub mod asking;
 pub mod clock;
 pub mod datadir;
 pub mod detach;

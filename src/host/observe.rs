@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::asking::Asking;
 use super::clock::seconds_since_epoch;
 use super::datadir::DataDir;
 use super::journal::Journal;
@@ -107,6 +108,7 @@ pub struct Observer {
     config: MemberConfig,
     me: Member,
     peers: Arc<Knocks>,
+    supervisor: Arc<Asking>,
     probe: Arc<DiskProbe>,
     log: Mutex<(u64, Vec<Evidence>)>,
     ports: Mutex<Option<(Instant, Ports)>>,
@@ -118,7 +120,15 @@ impl Observer {
         let (me, others) = config.split()?;
         let (me, others) = (me.clone(), others.into_iter().cloned().collect());
         let peers = Knocks::at(others, config.agents.port, config.mariadb.galera_port);
-        Ok(Observer { config, me, peers, probe: Arc::default(), log: Mutex::default(), ports: Mutex::default() })
+        Ok(Observer {
+            config,
+            me,
+            peers,
+            supervisor: Arc::default(),
+            probe: Arc::default(),
+            log: Mutex::default(),
+            ports: Mutex::default(),
+        })
     }
 
     /// Looks at everything, in parallel where it may take long.
@@ -127,7 +137,8 @@ impl Observer {
             let peers = scope.spawn(|| self.peers.ask());
             let arbitrators = scope.spawn(|| self.ask_arbitrators());
             let answers = scope.spawn(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user));
-            let supervisor = supervisor(&self.config);
+            let run_dir = self.config.paths.run_dir.clone();
+            let supervisor = self.supervisor.ask(move || said_in(&run_dir));
             let sql = answers.join().unwrap_or((Sql::Failed { why: "the probe ended unexpectedly".into() }, None));
             let mut seen = at_hand(&self.config, &self.me, supervisor, sql);
             seen.ports = self.ports(seen.wsrep.is_some());
@@ -208,7 +219,11 @@ pub fn free_bytes(dir: &Path) -> Option<u64> {
 
 /// What `galera-start` says.
 pub fn supervisor(config: &MemberConfig) -> SupervisorSight {
-    match ask(&config.paths.run_dir, &Request::Status) {
+    said_in(&config.paths.run_dir)
+}
+
+fn said_in(run_dir: &Path) -> SupervisorSight {
+    match ask(run_dir, &Request::Status) {
         Ok(Reply::Status(status)) => SupervisorSight::Present(status),
         Ok(other) => SupervisorSight::Absent { why: format!("unexpected answer {other:?}") },
         Err(e) => SupervisorSight::Absent { why: absence(&e) },

@@ -6,7 +6,7 @@ require_relative 'support'
 # done that should not be. mysql/2 has a disk of its own, a file with a file system, so that it can be slow.
 RSpec.describe 'a situation at night', type: :cluster do
   ClusterSpec.with_lab(self, 'night', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC,
-                                      properties: { 'mariadb.auto_recovery' => 'errand', 'mariadb.join_stall_timeout' => '12s' })
+                                      properties: { 'mariadb.auto_recovery' => 'errand', 'mariadb.join_stall_timeout' => '30s' })
 
   def client
     'setpriv --reuid=vcap --regid=vcap --init-groups mariadb --no-defaults --user=vcap --socket=/var/vcap/sys/run/mariadb/mysqld.sock'
@@ -225,8 +225,8 @@ RSpec.describe 'a situation at night', type: :cluster do
     expect(ctl(1, 'rejoin', '--abandon-data')).to be_ok
     expect_diagnosis('Degraded', 10, { 'mysql/1' => 'SstReceiving' })
     expect_diagnosis('Degraded', 10, { 'mysql/1' => 'SstStuck' },
-                     words: [/nothing of its full copy has arrived for \d+ s; galera-start gives it up after 12 s, and begins anew/])
-    wait('it to be given up') { log(1).include?('nothing of its full copy has arrived for 12 s') }
+                     words: [/nothing of its full copy has arrived for \d+ s; galera-start gives it up after 30 s, and begins anew/])
+    wait('it to be given up') { log(1).include?('nothing of its full copy has arrived for 30 s') }
     lab.exec(1, 'nft', 'delete table inet sst')
     wait_healthy
     expect([lab.mariadbd(0), lab.mariadbd(2)]).to eq(others)

@@ -234,36 +234,46 @@ pub fn all() -> Vec<Seen> {
 pub fn transferred(server: i32) -> Option<u64> {
     let below = descendants(server);
     let script = |pid: &i32| arguments_of(*pid).is_some_and(|a| a.iter().take(3).any(|w| w.contains("wsrep_sst_")));
-    below.iter().any(script).then(|| below.iter().map(|pid| disk_writes(*pid)).sum())
-}
-
-/// Those of the children that it has reaped are among them.
-fn disk_writes(pid: i32) -> u64 {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.trim().parse().ok()).unwrap_or_default()
+    below.iter().any(script).then(|| below.iter().map(|pid| of_io(*pid, &["write_bytes"])).sum())
 }
 
 /// What a process has done so far: a number that grows while it reads, writes or computes. Two equal
 /// numbers in a row mean that it stands still.
 pub fn work_done(pid: i32) -> u64 {
-    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let bytes: u64 = io
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(key, _)| matches!(*key, "rchar" | "wchar"))
-        .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
-        .sum();
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let ticks: u64 = stat
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum())
-        .unwrap_or_default();
-    bytes.wrapping_add(ticks)
+    of_io(pid, &["rchar", "wchar"]).wrapping_add(ticks(pid))
 }
 
-/// The same for a process and all processes below it.
-pub fn work_done_below(pid: i32) -> u64 {
-    descendants(pid).into_iter().fold(work_done(pid), |sum, child| sum.wrapping_add(work_done(child)))
+/// How far a server and all that it started have come: grows with each MiB that disks read or wrote for them, and with
+/// each minute of a processor. An idle server computes a little all the time, and a script that waits looks around
+/// every second; neither is progress.
+pub fn progress_below(pid: i32) -> u64 {
+    const TICKS_PER_MINUTE: u64 = 6000;
+    let all = || std::iter::once(pid).chain(descendants(pid));
+    let bytes: u64 = all().map(disk_bytes).sum();
+    let ticks: u64 = all().map(ticks).sum();
+    (bytes >> 20).wrapping_add(ticks / TICKS_PER_MINUTE)
+}
+
+fn disk_bytes(pid: i32) -> u64 {
+    of_io(pid, &["read_bytes", "write_bytes"])
+}
+
+/// The sum of these lines of /proc/PID/io; those of the children that it has reaped are in it.
+fn of_io(pid: i32, keys: &[&str]) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    io.lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(key, _)| keys.contains(key))
+        .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
+        .sum()
+}
+
+/// The processor's time, in ticks of a hundredth of a second.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ RSpec.describe 'damaged and misleading evidence', type: :cluster do
     start_all
     lab.instances.each { |i| wait_saying(i, /grastate.dat knows no history.*what the storage engine has goes to #{@history}:\d+.*--node mysql\/\d/) }
     expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq([nil, nil, nil])
+    told = lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', 'status', '--json')
+    expect([told.status, JSON.parse(told.out).dig('diagnosis', 'code')]).to eq([12, 'NoRecoverablePosition'])
     node = supervisor(0)['detail'][%r{--node (mysql/\d)}, 1]
     accept = supervisor(0)['detail'].scan(/--accept-missing mysql\/\d/).flat_map(&:split)
     forced = run(0, '--node', node, *accept)

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::observation::SupervisorSight;
 
+/// What is said of one that gives no answer.
+pub const NO_ANSWER: &str = "galera-start runs and does not answer: its disk may hang";
 /// How long an observation waits for an answer.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// For how long the last answer stands for one that does not come.
@@ -26,20 +28,23 @@ struct State {
 }
 
 impl Asking {
-    /// What it says, or said last.
-    pub fn ask(self: &Arc<Asking>, question: impl FnOnce() -> SupervisorSight + Send + 'static) -> SupervisorSight {
+    /// What it says, or said last. The question gives none where no answer came in time.
+    pub fn ask(
+        self: &Arc<Asking>,
+        question: impl FnOnce() -> Option<SupervisorSight> + Send + 'static,
+    ) -> SupervisorSight {
         let (send, answer) = channel();
         let begins = self.state.lock().is_ok_and(|mut state| !std::mem::replace(&mut state.running, true));
         if begins {
             let asking = Arc::clone(self);
             let work = move || {
                 let sight = question();
-                asking.answered(Some(sight.clone()));
+                asking.answered(sight.clone());
                 let _ = send.send(sight);
             };
             if std::thread::Builder::new().name("asking".into()).spawn(work).is_err() {
                 self.answered(None);
-            } else if let Ok(sight) = answer.recv_timeout(PATIENCE) {
+            } else if let Ok(Some(sight)) = answer.recv_timeout(PATIENCE) {
                 return sight;
             }
         }
@@ -55,10 +60,9 @@ impl Asking {
 
     fn last(&self) -> SupervisorSight {
         let known = self.state.lock().ok().and_then(|state| state.last.clone());
-        known.filter(|(at, _)| at.elapsed() < STANDS).map_or_else(
-            || SupervisorSight::Absent { why: "it runs and does not answer: its disk may hang".into() },
-            |(_, sight)| sight,
-        )
+        known
+            .filter(|(at, _)| at.elapsed() < STANDS)
+            .map_or_else(|| SupervisorSight::Absent { why: NO_ANSWER.into() }, |(_, sight)| sight)
     }
 }
 
@@ -73,25 +77,28 @@ mod tests {
     #[test]
     fn one_that_hangs_is_not_asked_twice_and_what_it_said_last_stands() {
         let asking = Arc::new(Asking::default());
-        assert_eq!(asking.ask(|| says("one")), says("one"));
+        assert_eq!(asking.ask(|| Some(says("one"))), says("one"));
+        assert_eq!(asking.ask(|| None), says("one"), "it gave no answer in time");
         let (go_on, hangs) = channel::<()>();
         let hanging = move || {
             let _ = hangs.recv();
-            says("two")
+            Some(says("two"))
         };
         assert_eq!(asking.ask(hanging), says("one"), "it hangs");
-        assert_eq!(asking.ask(|| says("never asked")), says("one"), "it hangs still");
+        assert_eq!(asking.ask(|| Some(says("never asked"))), says("one"), "it hangs still");
         drop(go_on);
         while asking.state.lock().unwrap().running {
             std::thread::yield_now();
         }
-        assert_eq!([asking.last(), asking.ask(|| says("three"))], [says("two"), says("three")]);
+        assert_eq!([asking.last(), asking.ask(|| Some(says("three")))], [says("two"), says("three")]);
     }
 
     #[test]
     fn one_that_never_answered_is_said_to_run() {
         let asking = Arc::new(Asking::default());
         asking.state.lock().unwrap().running = true;
-        assert!(matches!(asking.ask(|| says("x")), SupervisorSight::Absent { why } if why.contains("does not answer")));
+        assert!(
+            matches!(asking.ask(|| Some(says("x"))), SupervisorSight::Absent { why } if why.contains("does not answer"))
+        );
     }
 }

@@ -69,7 +69,7 @@ fn is_ours(dir: &Path) -> bool {
 pub fn pack(dir: &Path, beside: &[&str]) -> Result<PathBuf> {
     let (parent, name) = dir.parent().zip(dir.file_name()).context("a report needs a folder of its own")?;
     // Outside of what is packed: tar minds a folder that changes under it.
-    let unfinished = parent.join(format!(".{}.unfinished", name.to_string_lossy()));
+    let unfinished = unfinished(dir);
     let bundle = dir.join("bundle.tar.gz");
     let output = Command::new("tar")
         .args(["--create", "--gzip", "--owner=0", "--group=0", "--file"])
@@ -111,8 +111,16 @@ pub fn finish(dir: &Path) -> Result<()> {
     while all.len() > KEPT || (all.len() > 1 && size(&all) > LARGEST) {
         let oldest = all.remove(0);
         fs::remove_dir_all(&oldest).with_context(|| format!("remove {}", oldest.display()))?;
+        // Left where whoever packed it was killed meanwhile.
+        let _ = fs::remove_file(unfinished(&oldest));
     }
     Ok(())
+}
+
+/// Where the bundle of this report is made.
+fn unfinished(dir: &Path) -> PathBuf {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    dir.with_file_name(format!(".{name}.unfinished"))
 }
 
 fn size_of(dir: &Path) -> u64 {

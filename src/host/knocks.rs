@@ -11,6 +11,8 @@ use crate::cluster::observation::PeerPorts;
 const LIMIT: Duration = Duration::from_secs(1);
 /// Pause between two rounds.
 const EVERY: Duration = Duration::from_secs(1);
+/// What was met so long ago says nothing any more: the round since then hangs, on a name server mostly.
+const STALE: Duration = Duration::from_secs(15);
 
 /// Knocks at the peers' ports, round by round, beside the observations: a peer whose VM is off takes seconds to
 /// find out, a name server that is gone even more, and what is said of the own member must not be late by that.
@@ -44,7 +46,7 @@ impl Knocks {
                     let spawned = std::thread::Builder::new().name("knocks".into()).spawn(move || round.round());
                     state.running = spawned.is_ok();
                 }
-                return met;
+                return if at.elapsed() < STALE { met } else { Vec::new() };
             }
         }
         self.round()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::asking::Asking;
+use super::asking::{Asking, NO_ANSWER};
 use super::clock::seconds_since_epoch;
 use super::datadir::DataDir;
 use super::journal::Journal;
@@ -219,14 +219,19 @@ pub fn free_bytes(dir: &Path) -> Option<u64> {
 
 /// What `galera-start` says.
 pub fn supervisor(config: &MemberConfig) -> SupervisorSight {
-    said_in(&config.paths.run_dir)
+    said_in(&config.paths.run_dir).unwrap_or_else(|| SupervisorSight::Absent { why: NO_ANSWER.into() })
 }
 
-fn said_in(run_dir: &Path) -> SupervisorSight {
+/// None where it runs and gives no answer in time.
+fn said_in(run_dir: &Path) -> Option<SupervisorSight> {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
     match ask(run_dir, &Request::Status) {
-        Ok(Reply::Status(status)) => SupervisorSight::Present(status),
-        Ok(other) => SupervisorSight::Absent { why: format!("unexpected answer {other:?}") },
-        Err(e) => SupervisorSight::Absent { why: absence(&e) },
+        Ok(Reply::Status(status)) => Some(SupervisorSight::Present(status)),
+        Ok(other) => Some(SupervisorSight::Absent { why: format!("unexpected answer {other:?}") }),
+        Err(e) => {
+            let late = e.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            (!matches!(late, Some(TimedOut | WouldBlock))).then(|| SupervisorSight::Absent { why: absence(&e) })
+        }
     }
 }
 

@@ -243,19 +243,9 @@ pub fn work_done(pid: i32) -> u64 {
     of_io(pid, &["rchar", "wchar"]).wrapping_add(ticks(pid))
 }
 
-/// How far a server and all that it started have come: grows with each MiB that disks read or wrote for them, and with
-/// each minute of a processor. An idle server computes a little all the time, and a script that waits looks around
-/// every second; neither is progress.
-pub fn progress_below(pid: i32) -> u64 {
-    const TICKS_PER_MINUTE: u64 = 6000;
-    let all = || std::iter::once(pid).chain(descendants(pid));
-    let bytes: u64 = all().map(disk_bytes).sum();
-    let ticks: u64 = all().map(ticks).sum();
-    (bytes >> 20).wrapping_add(ticks / TICKS_PER_MINUTE)
-}
-
-fn disk_bytes(pid: i32) -> u64 {
-    of_io(pid, &["read_bytes", "write_bytes"])
+/// The same for a process and all processes below it.
+pub fn work_done_below(pid: i32) -> u64 {
+    descendants(pid).into_iter().fold(work_done(pid), |sum, child| sum.wrapping_add(work_done(child)))
 }
 
 /// The sum of these lines of /proc/PID/io; those of the children that it has reaped are in it.

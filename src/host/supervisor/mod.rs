@@ -387,7 +387,7 @@ impl Supervising {
                 pid: child.pid(),
                 mode,
                 seconds: child.age().as_secs(),
-                work: super::processes::progress_below(child.pid()),
+                work: super::processes::work_done_below(child.pid()),
                 standstill: self.standstill(),
             }),
             view_seconds: match &self.stage {

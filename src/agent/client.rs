@@ -42,8 +42,8 @@ impl Client {
     }
 
     /// What must not appear anywhere.
-    pub fn password(&self) -> &str {
-        self.agents.password.reveal()
+    pub fn passwords(&self) -> impl Iterator<Item = &str> {
+        self.agents.passwords()
     }
 
     /// What the agents of all other members say, as this member asks them.

@@ -54,7 +54,7 @@ impl Errand {
                     limit: MEMBER_LIMIT,
                     asked_by,
                     own: None,
-                    masking: Masking::of(std::iter::once(client.password())),
+                    masking: Masking::of(client.passwords()),
                     client: &client,
                 };
                 let dir = incidents::begin(&parent)?;
@@ -104,9 +104,9 @@ impl Errand {
         }
     }
 
-    /// Asks the operator's hooks whether this may be done. The holds are renewed meanwhile.
-    pub(super) fn ask_hooks(&mut self, held: &Held, proof: &Proof) -> Asked {
-        let Some(wanted) = self.hooks.clone() else { return Asked::Nobody };
+    /// Asks the operator's hooks whether this may be done: why not, if one objects. The holds are renewed meanwhile.
+    pub(super) fn ask_hooks(&mut self, held: &Held, proof: &Proof) -> Option<Verdict> {
+        let wanted = self.hooks.clone()?;
         let (client, mut renewed, mut lost) = (self.client.clone(), Instant::now(), None);
         let ran = operator_hooks::run(&wanted, Hook::PreBootstrap, &self.facts(Some(proof), None), &mut || {
             if renewed.elapsed() > super::steps::RENEW_EVERY {
@@ -114,22 +114,14 @@ impl Errand {
                 lost = held.renew(&client).err().or(lost.take());
             }
         });
-        if ran.is_empty() {
-            return Asked::Nobody;
+        if let Some(ran) = ran.iter().find(|r| !r.succeeded()) {
+            let text = format!(
+                "Refused by a pre-bootstrap hook: {}. Nothing was changed; mend what it complains of, or take it away.",
+                ran.sentence()
+            );
+            return Some(Verdict { vetoed: true, ..Verdict::refused(text) });
         }
-        match (ran.iter().find(|r| !r.succeeded()), lost) {
-            (Some(ran), _) => Asked::Vetoed(Verdict {
-                vetoed: true,
-                ..Verdict::refused(format!(
-                    "Refused by a pre-bootstrap hook: {}. Nothing was changed; mend what it complains of, or take it away.",
-                    ran.sentence()
-                ))
-            }),
-            (None, Some(e)) => {
-                Asked::Vetoed(Verdict::refused(format!("Refused: while the hooks ran, {e:#}. Nothing was changed.")))
-            }
-            (None, None) => Asked::Agreed,
-        }
+        lost.map(|e| Verdict::refused(format!("Refused: while the hooks ran, {e:#}. Nothing was changed.")))
     }
 
     /// Tells the operator's hooks how it ended; what they make of it changes nothing. A member waits for none: it
@@ -175,14 +167,4 @@ fn without_us(view: &MemberView, held: &Held) -> MemberView {
         }
     }
     view
-}
-
-/// What came of asking.
-pub(super) enum Asked {
-    /// There is no hook.
-    Nobody,
-    /// All agreed.
-    Agreed,
-    /// One did not, or something failed meanwhile.
-    Vetoed(Verdict),
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::hold::Held;
-use super::incident::Asked;
 use super::{Errand, Verdict, table};
 use crate::agent::api::{self, CheckAnswer, CheckBody, StartBody, StopBody};
 use crate::agent::client::Client;
@@ -39,15 +38,12 @@ impl Errand {
             Ok(proof) => proof,
         };
         self.keep_evidence(held, &views);
-        match self.ask_hooks(held, &proof) {
-            Asked::Vetoed(verdict) => return Ok(verdict),
-            Asked::Nobody => {}
-            // A hook takes its time, and what was seen before it is old.
-            Asked::Agreed => {
-                held.renew(&self.client)?;
-                views = self.look();
-            }
+        if let Some(veto) = self.ask_hooks(held, &proof) {
+            return Ok(veto);
         }
+        // Evidence and hooks take their time, and what was seen before them is old.
+        held.renew(&self.client)?;
+        views = self.look();
         // Where a live member is promoted, nothing is stopped.
         if proof.way() != Way::Promote && !held.all(&views, at_rest) {
             self.progress.step(3, "stopping what runs, finding positions");

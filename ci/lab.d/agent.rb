@@ -7,10 +7,11 @@ require_relative 'vm'
 module LabParts
   # What bosh-agent does on a VM: applies jobs, runs hooks, and talks to monit.
   #
-  # The lab has Debian's monit 5.33 in place of the stemcells' 5.2.5. What differs, and what is done
-  # about it, is all in `stop`: after `unmonitor`, 5.33 does not run the stop program of a service.
+  # The lab has Debian's monit 5.33 in place of the stemcells' 5.2.5. What differs, and what is done about it, is in
+  # `stop`: after `unmonitor`, 5.33 does not run the stop program of a service; and in `quiet`.
   class Agent
     MONIT = ['monit', '-c', '/var/vcap/monit/monitrc'].freeze
+    QUIET = '/var/vcap/monit/quiet'
     SCRIPTS_WITHOUT_LIMIT = 1800
 
     def initialize(vm) = @vm = vm
@@ -55,8 +56,10 @@ module LabParts
     # Writes monit files, kills and restarts monit, and starts every service, as the agent does. So a start
     # program may run twice: once by monit's own first cycle, once by this.
     def start
+      quiet
       jobs.each_with_index do |job, at|
         text = File.read(@vm.vcap('data', 'jobs', job, File.basename(File.readlink(@vm.vcap('jobs', job))), 'monit'))
+        text = text.gsub(/^(\s*(?:start|stop) program )"/, %(\\1"#{QUIET} ))
         File.write(@vm.vcap('monit', 'job', format('%04d_%s.monitrc', at, job)), text) unless text.strip.empty?
       end
       restart_monit
@@ -120,7 +123,13 @@ module LabParts
 
     def stop_program(service)
       text = Dir[@vm.vcap('monit', 'job', '*.monitrc')].map { |f| File.read(f) }.find { |t| t.match?(/^check process #{service}$/) }
-      text[/stop program "([^"]+)"/, 1]
+      text[/stop program "#{QUIET} ([^"]+)"/, 1]
+    end
+
+    # 5.2.5 gives its programs /dev/null; 5.33 would keep what they say.
+    def quiet
+      File.write(@vm.vcap('monit', 'quiet'), "#!/bin/sh\nexec \"$@\" </dev/null >/dev/null 2>&1\n")
+      File.chmod(0o755, @vm.vcap('monit', 'quiet'))
     end
 
     def restart_monit
@@ -128,7 +137,8 @@ module LabParts
       File.chmod(0o600, @vm.vcap('monit', 'monitrc'))
       @vm.exec('pkill', '-KILL', '-x', 'monit')
       LabParts.wait("#{@vm.name}: the old monit to be gone", 5) { !@vm.exec('pgrep', '-x', 'monit').ok? }
-      started = @vm.exec(*MONIT)
+      # At the priority that it has on a stemcell.
+      started = @vm.exec('nice', '-n', '-10', *MONIT)
       raise Failed, "#{@vm.name}: monit does not start: #{started}" unless started.ok?
       LabParts.wait("#{@vm.name}: monit to answer", 10) { monit('-B', 'summary').ok? }
     end

@@ -122,12 +122,15 @@ module LabParts
       azs = group['azs'] || ['z1']
       { 'name' => "#{group['name']}/#{index}", 'group' => group['name'], 'index' => index, 'id' => SecureRandom.uuid, 'number' => number,
         'az' => azs[index % azs.size], 'address' => "#{Network::PREFIX}#{Network::FIRST + number}", 'bootstrap' => index.zero?,
-        'jobs' => jobs_of(group), 'deployment' => @manifest.deployment }
+        'jobs' => jobs_of(group), 'deployment' => @manifest.deployment, 'disk' => (@state['disk'] if members?(group)) }
     end
 
     def in_order(vms, parallel, &block)
-      return vms.map { |v| Thread.new { block.call(v) } }.each(&:join) if parallel
-      vms.each(&block)
+      return vms.each(&block) unless parallel
+      # Whatever fails on one of them, nothing is still going on with the others afterwards.
+      threads = vms.map { |v| Thread.new { block.call(v) } }
+      threads.each { |t| t.join rescue nil }
+      threads.each(&:join)
     end
 
     def post_deploy(vms) = vms.map { |v| Thread.new { Agent.new(v).run_script('post-deploy') } }.each(&:join)

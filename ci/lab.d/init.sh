@@ -6,8 +6,12 @@ root=$1 name=$2
 hostname "$name"
 mkdir -p /var/vcap
 mount --bind "$root/vcap" /var/vcap
-# The persistent disk.
-mount --bind "$root/vcap/store" /var/vcap/store
+# The persistent disk: an image with a file system of its own, which can be full, broken or frozen, or a folder.
+if [ -f "$root/disk.img" ]; then
+  mount -o loop,errors=remount-ro "$root/disk.img" /var/vcap/store
+else
+  mount --bind "$root/vcap/store" /var/vcap/store
+fi
 mount -t tmpfs -o size=16m,mode=0755 tmpfs /var/vcap/sys/run
 mount -t tmpfs -o size=512m,mode=1777 tmpfs /tmp
 # A reboot: the agent remakes these, and monit starts what it is configured for (no pre-start).
@@ -17,7 +21,7 @@ for job in /var/vcap/jobs/*; do
 done
 # A process number left by the life before may be somebody else's in this one, and monit would wake that.
 rm -f /var/vcap/monit/monit.pid
-if [ -f /var/vcap/monit/monitrc ]; then monit -c /var/vcap/monit/monitrc; fi
+if [ -f /var/vcap/monit/monitrc ]; then nice -n -10 monit -c /var/vcap/monit/monitrc; fi
 touch /var/vcap/sys/run/.booted
 trap 'exit 0' TERM
 # An orphan becomes this shell's child, and the shell reaps its children while it waits.

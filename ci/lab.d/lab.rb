@@ -27,10 +27,10 @@ class Lab
 
   # --- director: deployments -------------------------------------------------------------------------
 
-  def up(nodes: nil, manifest: nil, ops: [], properties: {}, deploy: true)
+  def up(nodes: nil, manifest: nil, ops: [], properties: {}, disk: nil, deploy: true)
     raise Failed, "lab #{name} is there already; `down` removes it" if File.exist?(state_file)
     FileUtils.mkdir_p(dir)
-    save('nodes' => nodes, 'manifest' => manifest, 'ops' => ops, 'properties' => properties, 'instances' => [])
+    save('nodes' => nodes, 'manifest' => manifest, 'ops' => ops, 'properties' => properties, 'disk' => disk, 'instances' => [])
     deploy(start: deploy)
   end
 
@@ -49,9 +49,10 @@ class Lab
   def start(only = nil, **options) = director.start(picked(only), **options)
   def stop(only = nil, **options) = director.stop(picked(only), **options)
 
-  def restart(only = nil, **options)
+  # `await: false`: the start is not waited for.
+  def restart(only = nil, await: true, **options)
     stop(only, **options)
-    start(only, **options)
+    start(only, await: await, **options)
   end
 
   # What `up` and `deploy` were given beside the manifest.
@@ -102,6 +103,9 @@ class Lab
     @network.drop(from: number(one), at: number(other))
     @network.drop(from: number(other), at: number(one)) unless one_way
   end
+
+  # A firewall before one port; `heal` takes it away.
+  def close_port(instance, port) = @network.close(port, at: number(instance))
 
   # The network namespace of clients, which are on no VM: they outlive whatever is done to those.
   def clients

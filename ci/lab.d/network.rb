@@ -44,10 +44,8 @@ module LabParts
     def carrier(number, on) = LabParts.run!('ip', '-n', switch, 'link', 'set', "port#{number}", on ? 'up' : 'down')
 
     # Packets from `from` are dropped where they arrive.
-    def drop(from:, at:)
-      table = "add table inet cut; add chain inet cut in { type filter hook input priority 0; policy accept; }"
-      LabParts.run!('ip', 'netns', 'exec', namespace(at), 'nft', "#{table}; add rule inet cut in ip saddr #{address(from)} drop")
-    end
+    def drop(from:, at:) = drop_where("ip saddr #{address(from)}", at)
+    def close(port, at:) = drop_where("tcp dport #{port}", at)
 
     def heal(number)
       LabParts.run!('ip', 'netns', 'exec', namespace(number), 'nft', 'add table inet cut; delete table inet cut') if exist?(namespace(number))
@@ -58,6 +56,11 @@ module LabParts
     end
 
     private
+
+    def drop_where(what, at)
+      table = 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy accept; }'
+      LabParts.run!('ip', 'netns', 'exec', namespace(at), 'nft', "#{table}; add rule inet cut in #{what} drop")
+    end
 
     def build_switch
       LabParts.run!('ip', 'netns', 'add', switch)

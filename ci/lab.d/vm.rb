@@ -30,6 +30,7 @@ module LabParts
     def boot
       return if up?
       make_directories
+      make_disk if instance['disk'] && !File.exist?(disk)
       @network.plug(instance['number'])
       @network.carrier(instance['number'], true)
       command = ['ip', 'netns', 'exec', @network.namespace(instance['number']), 'unshare', '--pid', '--fork', '--mount', '--uts',
@@ -80,8 +81,14 @@ module LabParts
       FileUtils.rm_rf([vcap('jobs'), vcap('data'), vcap('monit'), vcap('applied'), vcap('sys/run')])
     end
 
+    # The image of the persistent disk, where it is not a folder.
+    def disk = File.join(root, 'disk.img')
+
     # What is on it, and not the mount point.
-    def remove_disk = FileUtils.rm_rf(Dir.glob(vcap('store', '*'), File::FNM_DOTMATCH).reject { |f| f.end_with?('/.', '/..') })
+    def remove_disk
+      FileUtils.rm_f(disk)
+      FileUtils.rm_rf(Dir.glob(vcap('store', '*'), File::FNM_DOTMATCH).reject { |f| f.end_with?('/.', '/..') })
+    end
 
     private
 
@@ -93,6 +100,12 @@ module LabParts
       fields[19] unless fields[0] == 'Z'
     rescue SystemCallError
       nil
+    end
+
+    # As large as is said, and only what is written takes room. No blocks are kept back for root.
+    def make_disk
+      File.open(disk, 'w') { |f| f.truncate(Integer(instance['disk']) << 20) }
+      LabParts.run!('mkfs.ext4', '-q', '-m', '0', '-F', disk)
     end
 
     def make_directories

@@ -1,0 +1,95 @@
+# frozen_string_literal: true
+
+require 'json'
+
+module Storm
+  # Somebody who looks at the page and carries out the command that it gives, to the letter, and nothing else.
+  class Person
+    FORCED = %r{/var/vcap/jobs/bootstrap/bin/run --node ([\w/-]+)((?: --new-history| --accept-(?:missing|alive) [\w/-]+)*)}
+    REJOIN = %w[AheadOfCluster OtherHistory Inconsistent UnknownPosition TableMissing].freeze
+    # Looks, and seconds between them, that must agree before a person acts.
+    PATIENCE, PAUSE = 4, 4
+    # Whoever has done this much has done what the pages say, and it did not help.
+    ENOUGH = 4
+
+    attr_reader :done, :given_up, :refused
+
+    def initialize(lab, log, patience: PATIENCE, pause: PAUSE)
+      @lab, @log, @patience, @pause = lab, log, patience, pause
+      @done, @given_up, @refused, @looks = [], [], [], []
+    end
+
+    def look
+      vm = @lab.members.find { |m| @lab.vm(m).up? } or return nil
+      result = @lab.exec(vm, Faults::CTL, 'diagnose', '--json', limit: 40)
+      JSON.parse(result.out)['diagnosis']
+    rescue JSON::ParserError
+      @log.call("diagnose on #{vm}: #{result.status}: #{result}"[0, 400])
+      nil
+    end
+
+    # One look; acts where the last few agree that a person is waited for. True where something was done.
+    def step
+      return false if @done.size >= ENOUGH || (@last && now - @last < @pause)
+      @last = now
+      seen = look
+      @looks = (@looks + [seen && command(seen)]).last(@patience)
+      return false unless @looks.size == @patience && @looks.uniq.size == 1 && @looks.first
+      @looks = []
+      carry_out(*command(seen))
+      true
+    end
+
+    private
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    # What the page tells a person to do: a word for it, and its arguments; nil for "wait".
+    def command(seen)
+      run = seen.dig('advice', 'run').to_s
+      # The first that is tried, and tried once: where it does not help, the page says what else there is.
+      idle = run[/on (\S+?),?(?: .*)?: `monit start mariadb`/, 1]
+      return [:start, idle] if idle && @done.none? { |what| what.end_with?("mariadb on #{idle}") }
+      if seen['class'].start_with?('down')
+        return [:forced, *Regexp.last_match.captures] if seen['class'] == 'down_needs_person' && run =~ FORCED
+        return [:errand] if run.include?('bosh run-errand bootstrap')
+      end
+      member = seen['members'].find { |m| REJOIN.include?(m['code']) }
+      return [:rejoin, member['name']] if member && seen['class'] == 'degraded'
+      held = seen['members'].find { |m| m['sentence'].include?('/start_mysql_join starts it') }
+      return [:join, held['name']] if held && seen['members'].any? { |m| m['code'] == 'MemberOk' }
+      stopped = seen['members'].find { |m| "#{m['sentence']} #{run}".match?(/#{m['name']}.*`monit start mariadb`|nothing runs/) && m['code'] == 'MemberDown' }
+      [:start, stopped['name']] if stopped
+    end
+
+    def carry_out(what, *arguments)
+      case what
+      when :forced then forced(*arguments)
+      when :errand then say('bosh run-errand bootstrap', @lab.run_errand('bootstrap').values.map(&:to_s).join)
+      when :rejoin then give_up(arguments.first)
+      when :join then say("/start_mysql_join on #{arguments.first}", Storm.compatible(@lab, arguments.first, 'start_mysql_join'))
+      when :start then say("monit start mariadb on #{arguments.first}", @lab.monit(arguments.first, 'start', 'mariadb'))
+      end
+    end
+
+    def forced(node, accepted)
+      words = accepted.split
+      @given_up.concat(words.reject { |w| w.start_with?('--') })
+      say("bin/run --node #{node}#{accepted}", @lab.exec(node, '/var/vcap/jobs/bootstrap/bin/run', '--node', node, *words, limit: 300))
+    end
+
+    # A command that a page gives, and that is then refused, is a fault of the page.
+    def give_up(member)
+      result = @lab.exec(member, Faults::CTL, 'rejoin', '--abandon-data', limit: 90)
+      say("galera-ctl rejoin --abandon-data on #{member}", result)
+      return if result.ok?
+      @refused << "#{member}: galera-ctl rejoin --abandon-data was refused: #{result.words[/Refused.*/]}#{result.err}"
+      say("monit restart mariadb on #{member}", @lab.monit(member, 'restart', 'mariadb'))
+    end
+
+    def say(what, result)
+      @done << what
+      @log.call("a person runs: #{what}\n#{result.to_s.gsub(/^/, '    ')}")
+    end
+  end
+end

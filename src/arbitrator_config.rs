@@ -29,7 +29,7 @@ pub struct ArbitratorConfig {
     pub run_dir: PathBuf,
     /// Logs.
     pub log_dir: PathBuf,
-    /// Files that get mode 0600.
+    /// Files that nobody else may read.
     pub private_files: Vec<PathBuf>,
     /// The user that all of it runs as.
     pub user: String,

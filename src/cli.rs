@@ -11,6 +11,8 @@ use clap::{Args, Parser};
 use crate::cluster::diagnosis::{folded, wrapped};
 use crate::config::BadConfig;
 use crate::galera::moment::Moment;
+use crate::host::detach::Daemon;
+use crate::host::early;
 
 /// `println!` for what people read: whoever reads may have gone away (`| head`), which must neither end in a panic nor
 /// break off what is under way.
@@ -56,6 +58,9 @@ pub struct InBackground {
     /// Its configuration, a file of BOSH's or one's own
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Its log, where what fails before that is open is told too; monit hides what is said otherwise
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Start in the background and return once the pid file is there; running already is fine
     #[arg(long, group = "what")]
     pub detach: bool,
@@ -73,6 +78,23 @@ pub fn main<A: Parser>(program: &str, run: impl FnOnce(A) -> anyhow::Result<Exit
         Ok(arguments) => end(program, run(arguments)),
         Err(code) => code,
     }
+}
+
+/// The same of one that runs in the background.
+pub fn in_background<A: Parser>(
+    program: &str,
+    background: impl FnOnce(&A) -> &InBackground,
+    run: impl FnOnce(&A) -> anyhow::Result<Exit>,
+) -> ExitCode {
+    main(program, |arguments: A| {
+        let log = background(&arguments).log.clone();
+        run(&arguments).inspect_err(|error| {
+            // What was detached has its log for stderr.
+            if let Some(log) = log.filter(|_| !Daemon::detached()) {
+                early::tell(program, &log, &format!("{error:#}"));
+            }
+        })
+    })
 }
 
 /// Parses the arguments; `--help` and `--version` end with 0, anything wrong with 2.

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::unistd::Uid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::cluster::member::{Cluster, Member};
 use crate::cluster::start::AutoRecovery;
+use crate::trust;
 
 /// A configuration that cannot be used. Exit code 2; nothing was changed.
 #[derive(Debug)]
@@ -51,12 +53,16 @@ pub fn load<C: Config>(path: &Path) -> Result<C, BadConfig> {
 pub fn has_key(path: &Path, key: &str) -> Result<bool, BadConfig> {
     let bad = |what: String| BadConfig(format!("configuration {}: {what}", path.display()));
     let text = text_of(path).map_err(bad)?;
-    let tree: serde_json::Value = serde_yaml::from_str(&text).map_err(|e| bad(format!("is not YAML: {e}")))?;
+    let tree: serde_json::Value = tree_of(&text).map_err(bad)?;
     Ok(tree.get(key).is_some())
 }
 
-/// Passwords are in it, so whoever came by `bosh ssh` may not read it before `sudo`.
+/// Passwords are in it, so whoever came by `bosh ssh` may not read it before `sudo`. And it says what root does, so
+/// root believes it only where nobody else can have written it.
 fn text_of(path: &Path) -> Result<String, String> {
+    if Uid::effective().is_root() && path.exists() {
+        trust::only_ours(path).map_err(|e| format!("root does not believe it: {e:#}"))?;
+    }
     fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied => "only root may read it; run this with sudo".into(),
         std::io::ErrorKind::NotFound => "there is no such file on this VM".into(),
@@ -64,9 +70,17 @@ fn text_of(path: &Path) -> Result<String, String> {
     })
 }
 
+/// Only the place: the reader's own words show what stands there and around it, and that may be a password.
+fn tree_of(text: &str) -> Result<serde_json::Value, String> {
+    serde_yaml::from_str(text).map_err(|e| match e.location() {
+        Some(at) => format!("is not YAML: line {}, column {}", at.line(), at.column()),
+        None => "is not YAML".into(),
+    })
+}
+
 fn parse<C: Config>(text: &str) -> Result<C, String> {
     // In two steps, because the YAML reader alone does not tell the path of a wrong key.
-    let tree: serde_json::Value = serde_yaml::from_str(text).map_err(|e| format!("is not YAML: {e}"))?;
+    let tree = tree_of(text)?;
     // The reader's own words would repeat all of such a file.
     if !tree.is_object() {
         return Err("expected keys and their values, and there are none".into());
@@ -83,8 +97,12 @@ fn parse<C: Config>(text: &str) -> Result<C, String> {
 
 /// A duration as configuration writes it.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    /// Whatever is added to it is still a moment.
+    const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
     let text = String::deserialize(from)?;
-    humantime::parse_duration(&text)
+    let found = humantime::parse_duration(&text).map_err(|e| e.to_string());
+    found
+        .and_then(|d| if d <= LONGEST { Ok(d) } else { Err("more than a year".into()) })
         .map_err(|e| serde::de::Error::custom(format!("expected a duration such as 60s or 10m, found {text:?}: {e}")))
 }
 
@@ -163,12 +181,24 @@ pub struct AgentsTls {
     pub private_key: Option<PathBuf>,
     /// The name in the agents' certificates.
     pub server_name: String,
+    /// Whether an agent that answers by HTTP is asked by HTTP, while a deployment switches to HTTPS.
+    #[serde(default)]
+    pub also_plain: bool,
 }
 
 /// A text that no log and no error message shows.
-#[derive(Clone, Deserialize, PartialEq, Eq)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
+
+impl<'de> Deserialize<'de> for Secret {
+    /// Not by the derived code, whose error shows what it found: a password of digits without quotes is a number.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+        match serde_json::Value::deserialize(from)? {
+            serde_json::Value::String(text) => Ok(Secret(text)),
+            _ => Err(serde::de::Error::custom("expected a text; write it in quotes")),
+        }
+    }
+}
 
 impl Secret {
     /// The secret itself.
@@ -228,7 +258,7 @@ pub struct Paths {
     pub tmp_dir: PathBuf,
     /// `seed.yml`.
     pub seed_file: PathBuf,
-    /// Files that get mode 0600.
+    /// Files that nobody else may read.
     pub private_files: Vec<PathBuf>,
     /// Where a persistent disk must be mounted before anything is done; none if the deployment has none.
     #[serde(default)]
@@ -248,7 +278,7 @@ pub struct Timeouts {
     /// A restored view that does not become primary.
     #[serde(deserialize_with = "duration")]
     pub restore: Duration,
-    /// In a recovery: the bootstrapped member primary and Synced.
+    /// In a recovery: the member that begins, without progress.
     #[serde(deserialize_with = "duration")]
     pub start: Duration,
     /// In a recovery: a joiner without progress. At any time: a full copy of which nothing arrives.
@@ -411,7 +441,7 @@ pub struct AgentConfig {
     pub run_dir: PathBuf,
     /// Log.
     pub log_dir: PathBuf,
-    /// Files that get mode 0600.
+    /// Files that nobody else may read.
     pub private_files: Vec<PathBuf>,
     /// The user that the agent runs as.
     pub user: String,
@@ -438,6 +468,9 @@ pub struct ListenTls {
     /// Where given, clients must show a certificate signed by it.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
+    /// HTTP too, and HTTPS without a client's certificate, while a deployment switches to HTTPS.
+    #[serde(default)]
+    pub also_plain: bool,
 }
 
 impl Config for AgentConfig {
@@ -461,13 +494,15 @@ impl Timeouts {
 pub struct BootstrapConfig {
     /// The instance that runs this errand.
     pub runs_on: String,
+    /// The user that it runs as, where root runs it.
+    pub user: String,
     /// The expected members.
     pub cluster: Cluster,
     /// How agents are asked.
     pub agents: Agents,
     /// Log.
     pub log_dir: PathBuf,
-    /// Files that get mode 0600.
+    /// Files that nobody else may read.
     pub private_files: Vec<PathBuf>,
     /// Bounds.
     pub timeouts: BootstrapTimeouts,
@@ -489,7 +524,7 @@ pub struct BootstrapTimeouts {
     /// All members stopped, and their positions known.
     #[serde(deserialize_with = "duration")]
     pub stop: Duration,
-    /// The bootstrapped member primary and Synced.
+    /// The member that begins, without progress.
     #[serde(deserialize_with = "duration")]
     pub start: Duration,
     /// A joiner without progress.
@@ -531,6 +566,26 @@ mod tests {
         ] {
             let error = parse::<SeedConfig>(&text).unwrap_err();
             assert!(words.iter().all(|w| error.contains(w)), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_no_password() {
+        for (text, words) in [
+            (format!("{SEED}secret1: [\"secret1"), "is not YAML: line "),
+            (SEED.replace("password: 'p''\"\\n'", "password: 1234567"), "users[0].password"),
+        ] {
+            let error = parse::<SeedConfig>(&text).unwrap_err();
+            assert!(error.contains(words) && !error.contains("secret1") && !error.contains("1234567"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_duration_has_an_end() {
+        let read = |text: &str| duration(serde_json::Value::from(text));
+        assert_eq!(read("366d").unwrap(), Duration::from_secs(366 * 86_400));
+        for text in ["367d", "999999999y", "1 s 1", ""] {
+            assert!(read(text).unwrap_err().to_string().contains("expected a duration"), "{text}");
         }
     }
 

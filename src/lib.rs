@@ -11,7 +11,7 @@
 //! - [`proxy`]: HAProxy in front of the members, and which of them is the writer.
 //! - [`smoke`]: the errand that tries the cluster as a client would.
 //! - [`ctl`]: what `galera-ctl` does for a person: look, tell, carry out a decision.
-//! - [`config`], [`small_config`], [`arbitrator_config`], [`log`], [`cli`]: what the executables in `bin/` share.
+//! - [`config`], [`small_config`], [`arbitrator_config`], [`trust`], [`log`], [`cli`]: what the executables in `bin/` share.
 
 pub mod agent;
 pub mod arbitrator_config;
@@ -27,3 +27,4 @@ pub mod log;
 pub mod proxy;
 pub mod small_config;
 pub mod smoke;
+pub mod trust;

@@ -40,9 +40,14 @@ pub enum Level {
 
 /// Logs an event: a fixed name to search for, and pairs.
 pub fn event(level: Level, name: &str, pairs: &[(&str, &dyn Display)]) {
-    let line = line(&now(), level, name, pairs);
+    let line = now_line(level, name, pairs);
     // Nothing can be done where stderr is gone.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// An event as a line of a log, for where stderr is not the log.
+pub fn now_line(level: Level, name: &str, pairs: &[(&str, &dyn Display)]) -> String {
+    line(&now(), level, name, pairs)
 }
 
 fn line(time: &str, level: Level, name: &str, pairs: &[(&str, &dyn Display)]) -> String {

@@ -30,6 +30,9 @@ pub struct SmallConfig {
     /// What this machine is called where it is no member.
     #[serde(default)]
     pub runs_on: Option<String>,
+    /// The user that `galera-ctl` runs as, where root runs it; the server's, if not given and this machine is a member.
+    #[serde(default)]
+    pub runs_as: Option<String>,
     /// The expected members.
     pub cluster: SmallCluster,
     /// How the members' agents are asked; needed for `status` and `diagnose`.
@@ -47,7 +50,7 @@ pub struct SmallConfig {
     /// Where the agent may keep a small file to time the disk; on the data directory's file system.
     #[serde(default = "state_dir")]
     pub state_dir: PathBuf,
-    /// Files that get mode 0600 before anything is read.
+    /// Files that nobody else may read.
     #[serde(default)]
     pub private_files: Vec<PathBuf>,
 }
@@ -189,7 +192,18 @@ impl Known {
         }
     }
 
-    /// Files that nobody but their owner may read.
+    /// The user to run as, where root runs it; none where it needs no other and nothing is said.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Known::Member(config) => Some(&config.mariadb.user),
+            Known::Small(config) => {
+                let server = config.instance.is_some().then_some(&config.mariadb.user);
+                config.runs_as.as_ref().or(server).map(String::as_str)
+            }
+        }
+    }
+
+    /// Files that nobody else may read.
     pub fn private_files(&self) -> &[PathBuf] {
         match self {
             // The supervisor and the agent see to them.

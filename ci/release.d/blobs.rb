@@ -14,6 +14,11 @@ module Release
     def self.upstream(root = ROOT) = YAML.load_file(File.join(root, UPSTREAM))
     def self.all(root = ROOT) = index(root).map { |path, said| new(path, said, root) }
 
+    # The archives of Debian's packages, as this machine's apt has them.
+    def self.archives
+      @archives ||= Open3.capture2('apt-get', 'indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages').first.lines.map(&:chomp).uniq
+    end
+
     # As `bosh add-blob` writes it: sorted, without the object's id, which `bosh upload-blobs` adds.
     def self.record(path, root = ROOT)
       file = File.join(root, 'blobs', path)
@@ -31,7 +36,11 @@ module Release
     end
 
     def file = File.join(@root, 'blobs', path)
-    def addresses = Blob.upstream(@root).fetch(path, {}).fetch('from', [])
+
+    def addresses
+      from = Blob.upstream(@root).fetch(path, {}).fetch('from', [])
+      from.flat_map { |place| place.start_with?('debian:') ? Blob.archives.map { |at| at + place.delete_prefix('debian:') } : place }
+    end
 
     # Why the file is not the one that is meant; nil if it is.
     def wrong(file = self.file)

@@ -55,6 +55,62 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     expect(wrong.out).to eq('401')
   end
 
+  it 'C5: tells everybody a word, and why only to whoever shows the password' do
+    lab.monit(1, 'stop', 'mariadb')
+    wait('the agent to see it stopped') { http(1, '/').last.start_with?('stopped: ') }
+    expect([http(1, '/', auth: false), http(1, '/galera_status', auth: false), http(1, '/api/v1/status', auth: false)]).to eq([[503, 'stopped'], [503, 'stopped'], [500, 'stopped']])
+  ensure
+    start_all([1])
+    wait_healthy
+  end
+
+  it 'D8: says what to do where galera-start does not run' do
+    lab.monit(1, 'stop', 'mariadb')
+    wait('the agent to see it stopped') { http(1, '/').last.start_with?('stopped: ') }
+    expect(http(1, '/stop_mysql', method: 'POST')).to eq([500, 'galera-start does not run; see galera-start.log, and start it: monit start mariadb'])
+  ensure
+    start_all([1])
+    wait_healthy
+  end
+
+  it 'D2: holds a member only as long as the client of the compatible routes lives, and says who and how to end it' do
+    expect(http(2, '/stop_mysql', method: 'POST', limit: 60)).to eq([200, 'stop successful'])
+    expect(http(2, '/').last).to match(/\Aheld: held by a client of \/stop_mysql for at most \d\d s more/)
+    status = lab.exec(2, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', '--config', '/var/vcap/jobs/mariadb/config/member.yml', 'status').out.gsub(/\s+/, ' ')
+    expect(status).to include('a client of /stop_mysql holds members', '/var/vcap/jobs/bootstrap/bin/run')
+    wait_healthy(limit: 60)
+  end
+
+  it 'D2: a refusal releases whom it held' do
+    http(2, '/stop_mysql', method: 'POST', limit: 60)
+    lab.monit(1, 'stop', 'mariadb')
+    wait('the agent to see it stopped') { http(1, '/').last.start_with?('stopped: ') }
+    expect(http(1, '/stop_mysql', method: 'POST').first).to eq(500)
+    wait('mysql/2 to be released', 15) { supervisor(2)['hold'].nil? }
+  ensure
+    start_all([1])
+    wait_healthy
+  end
+
+  it 'D2: a person takes over at once from a client that stopped all members and went away' do
+    lab.members.each { |i| expect(http(i, '/stop_mysql', method: 'POST', limit: 60).first).to eq(200) }
+    expect(lab.members.map { |i| supervisor(i).dig('hold', 'owner') }).to all(eq('a client of /stop_mysql'))
+    begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    done = lab.exec(0, '/var/vcap/jobs/bootstrap/bin/run', limit: 120)
+    expect([done.status, done.words]).to match([0, a_string_including('Recovered:')]), done.to_s
+    # Sooner than a hold would end by itself.
+    expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun).to be < 40
+    wait_healthy
+  end
+
+  it 'B7: a client that goes away while a member starts leaves no hold behind' do
+    http(2, '/stop_mysql', method: 'POST', limit: 60)
+    http(2, '/start_mysql_join', method: 'POST', limit: 0.2)
+    wait_healthy
+    wait('the hold to be released', 10) { supervisor(2)['hold'].nil? }
+    expect(log(2)).to match(/hold.released .*8000-000000000001/)
+  end
+
   it 'refuses bad input with a clear error, and changes nothing' do
     before = supervisor(0)['hold']
     bad = ['{', '[]', '{}', '{"order": "x", "owner": "o", "reason": "r", "seconds": 5}', '{"order": "746e46f3-8f76-11e7-9c1c-a220eabab4ba", "owner": "o", "reason": "r", "seconds": 5, "more": 1}']
@@ -84,14 +140,14 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     wait_phase(2, 'held')
     lab.exec(2, 'pkill', '-KILL', '-x', 'galera-start')
     wait_phase(2, 'held')
-    wait('health to name the holder') { http(2, '/', auth: false).last.start_with?('held: held by a test') }
+    wait('health to name the holder') { http(2, '/').last.start_with?('held: held by a test') }
     expect(lab.mariadbd(2)).to be_nil
     wait_healthy
   end
 
   it 'answers in time while mariadbd hangs, and says that it hangs, not that it is down (S2, S9)' do
     lab.kill(1, 'STOP')
-    wait('health to say hung') { http(1, '/', auth: false, limit: 3) == [503, 'hung: mariadbd runs and does not answer a new connection in time'] }
+    wait('health to say hung') { http(1, '/', limit: 3) == [503, 'hung: mariadbd runs and does not answer a new connection in time'] }
     begun = Time.now
     status, body = http(1, '/v1/observation', limit: 5)
     expect([status, Time.now - begun]).to match([200, a_value < 4])
@@ -106,8 +162,9 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     lab.sql(0, 'SET GLOBAL max_connections=10')
     client = 'for i in $(seq 40); do setpriv --reuid=vcap --regid=vcap --init-groups mariadb --no-defaults --user=vcap --socket=/var/vcap/sys/run/mariadb/mysqld.sock -e "SELECT SLEEP(15)" >/dev/null 2>&1 & done; wait'
     clients = Thread.new { lab.exec(0, 'sh', '-c', client) }
-    wait('health to tell it') { http(0, '/', auth: false).last.start_with?('too-many-connections:') }
-    expect(lab.mariadbd(0)).not_to be_nil
+    wait('its agent to meet it') { observation(0)['sql'] == { 'is' => 'too_many_connections' } }
+    # Who is connected is served (I3).
+    expect(http(0, '/')).to eq([200, 'synced'])
     lab.exec(0, 'pkill', '-x', 'mariadb')
     clients.join
     lab.sql(0, 'SET GLOBAL max_connections=50')
@@ -123,7 +180,7 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
 
   it 'shows read_only and donor as they are configured' do
     lab.sql(2, 'SET GLOBAL read_only=ON')
-    wait('read-only to be told') { http(2, '/', auth: false).last.start_with?('read-only:') }
+    wait('read-only to be told') { http(2, '/').last.start_with?('read-only:') }
     lab.sql(2, 'SET GLOBAL read_only=OFF')
     wait('synced to be told') { http(2, '/', auth: false) == [200, 'synced'] }
   end
@@ -136,6 +193,6 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     lab.deploy(properties: { 'galera-agent.password' => new })
     expect([new, old].map(&knows)).to eq(%w[200 401])
     wait_healthy
-    expect(lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', 'status')).to be_ok
+    expect(ctl(0, 'status')).to be_ok
   end
 end

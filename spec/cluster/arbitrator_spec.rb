@@ -10,10 +10,9 @@ RSpec.describe 'two members and an arbitrator', type: :cluster do
   third = 'arbitrator/0'
   define_method(:third) { third }
   def garbd = lab.exec(third, 'pgrep', '-x', 'garbd').out.split.first
-  def health(of) = http(of, '/', auth: false, from: 0)
+  def health(of) = http(of, '/', from: 0)
   def voting?(limit: 60) = wait("#{third} to vote (#{health(third).last})", limit) { health(third) == [200, 'voting'] }
-  def ctl(*words) = lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', *words)
-  def look = JSON.parse(ctl('diagnose', '--once', '--json').out).fetch('diagnosis')
+  def look = JSON.parse(ctl(0, 'diagnose', '--once', '--json').out).fetch('diagnosis')
   def arbitrator_log = log(third, 'arbitrator/galera-arbitrator.log')
 
   # Whatever an example left behind.
@@ -30,7 +29,7 @@ RSpec.describe 'two members and an arbitrator', type: :cluster do
     wait('two and one') { wsrep(0, 'cluster_size') == '3' }
     wait('a healthy cluster') { look['code'] == 'Healthy' }
     expect(look['warnings'].map { |w| w['code'] }).not_to include('EvenSizedCluster', 'ArbitratorAbsent')
-    expect(ctl('status').status).to eq(0)
+    expect(ctl(0, 'status').status).to eq(0)
     expect(errand.values.map(&:status)).to eq([0, 0])
     word = observation(0)['arbitrators'].first
     expect(word['seen']).to include('name' => third, 'group' => 'galera', 'component' => { 'primary' => true, 'voters' => 3 })

@@ -23,7 +23,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       write(0, 'while mysql/2 was cut off')
       lab.cut_link(0, 1)
       wait('nobody to be primary') { lab.instances.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
-      wait('health to say so (K14)') { lab.instances.all? { |i| http(i, '/', auth: false).last.start_with?('non-primary:') } }
+      wait('health to say so (K14)') { lab.instances.all? { |i| http(i, '/').last.start_with?('non-primary:') } }
       kill_all
       lab.instances.each { |i| wait_phase(i, 'waiting') }
       wait_saying('mysql/0', %r{not seen: mysql/1 \(.*mysql/2 \(})
@@ -92,14 +92,17 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       expect_nothing_lost
     end
 
-    it 'the last to leave comes back while the others are stopped: LastToLeave' do
+    it 'the last to leave comes back once most are there to say that nothing was begun since: LastToLeave (A3)' do
       [0, 1].each { |i| lab.stop(i) }
       write(2, 'alone')
       lab.stop(2)
       lab.start(2, await: false)
-      wait('mysql/2 to be primary, alone') { synced?(2) && wsrep(2, 'cluster_size') == '1' }
+      wait_saying('mysql/2', /PartialKnowledge: not seen: mysql\/0/)
+      expect(lab.mariadbd(2)).to be_nil
+      lab.start(1, await: false)
+      wait_healthy_among([1, 2])
       expect(memory(2)['lineage'].last).to include('by' => 'mysql/2', 'proof' => a_string_starting_with('LastToLeave'))
-      [0, 1].each { |i| lab.start(i, await: false) }
+      lab.start(0, await: false)
       wait_healthy
       expect_nothing_lost
     end
@@ -113,7 +116,7 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       expect_nothing_lost
       expect(lab.instances.map { |i| memory(i)['lineage'].size }).to eq([before + 1] * 3)
       expect(lab.instances.count { |i| log(i).include?('recovery.done') }).to be >= 1
-      expect(lab.instances.map { |i| supervisor(i)['hold'] }).to all(be_nil)
+      wait('nobody to be held any more') { lab.instances.all? { |i| supervisor(i)['hold'].nil? } }
     end
 
     it 'one was cut off before the others lost power, and is gone for good: LastViewComplete' do
@@ -145,6 +148,18 @@ RSpec.describe 'a cluster that comes back by itself', type: :cluster do
       wait_healthy
       expect(lab.mariadbd(2)).to eq(survivor)
       expect(log(2)).to include('promoted')
+      expect_nothing_lost
+    end
+
+    it 'R1, R3: the survivor is made primary although its view changes in that moment, within a minute' do
+      lab.monit(1, 'unmonitor', 'mariadb')
+      lab.kill(2)
+      wait('mysql/2 to join again') { supervisor(2)&.dig('child', 'mode') == 'join' }
+      lab.kill(1)
+      forget_views([1])
+      wait('the supervisor of mysql/1 to be gone') { supervisor(1).nil? }
+      lab.monit(1, 'start', 'mariadb')
+      wait_healthy(limit: 60)
       expect_nothing_lost
     end
 

@@ -5,6 +5,31 @@ require 'securerandom'
 require_relative 'support'
 
 module ClusterSpec
+  # The longest that a client may wait where a member takes over: its proxy notices, and it connects again.
+  TAKE_OVER = 12
+  LOADED = { 'mariadb.seeded_databases' => ['ledger'],
+             'mariadb.seeded_users' => { 'client' => { 'role' => 'schema', 'databases' => ['ledger'], 'password' => 'secret' } } }.freeze
+
+  # A lab with a proxy, through which one client writes all the while.
+  def self.with_lab_under_load(context, name, **options)
+    with_lab(context, name, properties: LOADED, **options)
+    context.before(:context) do
+      rows(0, Client::OWN_TABLE)
+      @client = Client.new(lab, 'proxy/0', user: 'client', password: 'secret', ledger: ledger).start
+    end
+    context.after(:context) { @client&.stop }
+    context.attr_reader :client
+  end
+
+  # What the client met while the block ran; and nothing that it was told is lost.
+  def under_load_of_client(what, &block)
+    figures = client.during(what, &block)
+    RSpec.configuration.reporter.message("    #{figures}")
+    wait_healthy
+    expect_nothing_lost
+    figures
+  end
+
   # A client that writes one row after the other through a proxy (or a member), connects again whenever it is cut,
   # and keeps the books: what was acknowledged, when, and by which member.
   #

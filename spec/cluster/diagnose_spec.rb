@@ -68,13 +68,14 @@ RSpec.describe 'galera-ctl diagnose', type: :cluster do
     expect(ctl(0, 'diagnose', '--wach').status).to eq(2)
   end
 
-  it 'no connection left: it lives (S9)' do
+  it 'no connection left: it lives (S9), and its agent goes on calling it fit for who is connected (I3)' do
     limit = value(2, 'SELECT @@max_connections')
     lab.sql(2, 'SET GLOBAL max_connections=10')
     hogs = (1..12).map { "(sleep 120 | #{client}) >/dev/null 2>&1 &" }.join(' ')
     lab.exec(2, 'sh', '-c', "#{hogs} true")
     status, out, codes = diagnosed('Degraded')
-    expect([status, codes['mysql/2'], out]).to match([10, 'TooManyConnections', a_string_including('error 1040')])
+    expect([status, codes['mysql/2'], out]).to match([10, 'TooManyConnections', a_string_including('serves who is connected')])
+    expect(http(2, '/', from: 0).first).to eq(200)
   ensure
     lab.exec(2, 'pkill', '-f', '^sleep 120$')
     wait('connections again') { lab.sql(2, "SET GLOBAL max_connections=#{limit || 500}").ok? }

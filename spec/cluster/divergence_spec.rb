@@ -10,7 +10,6 @@ RSpec.describe 'members whose data parted', type: :cluster do
     put_right unless example.exception
   end
 
-  def ctl(instance, *words) = lab.exec(instance, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', *words)
   def position(instance) = grastate(instance).values_at('uuid', 'seqno').join(':')
 
   # mariadbd as a person starts it, without our supervisor.
@@ -181,7 +180,7 @@ RSpec.describe 'members whose data parted', type: :cluster do
     expect(refused.values.map(&:status)).to eq([3, 3, 3]), told(refused)
     expect(refused.values.map(&:out)).to all(include('SplitBrain'))
     expect(lab.instances.map { |i| lab.mariadbd(i) }).to eq(pids)
-    wait('the promotion by hand to be recorded') { lineage(2).last == ['mysql/2', 'promoted'] }
+    wait('the promotion by hand to be recorded') { lineage(2).last == ['mysql/2', 'begun'] }
     # A member that comes up meanwhile joins neither.
     lab.stop(1)
     lab.start(1, await: false)
@@ -192,6 +191,10 @@ RSpec.describe 'members whose data parted', type: :cluster do
     lab.exec(2, 'nft', 'delete table inet galera')
     lab.start(2, await: false)
     expect_refused(/AheadOfCluster: .*its last \d+ transactions/, times: 1)
+    # D4: a client of Cloud Foundry's API is told so at once.
+    expect(http(2, '/stop_mysql', method: 'POST', limit: 60).first).to eq(200)
+    expect(http(2, '/start_mysql_join', method: 'POST', limit: 20)).to match([500, a_string_including('AheadOfCluster')])
+    wait('it to be let go') { supervisor(2)['hold'].nil? }
     expect(ctl(2, 'rejoin', '--abandon-data', '--delete')).to be_ok
     wait_healthy
     expect_nothing_lost

@@ -4,45 +4,25 @@ require_relative 'client'
 
 # A client writes through the proxy all the while; what it was told is looked for on every member afterwards.
 RSpec.describe 'a deployment under load', type: :cluster do
-  ClusterSpec.with_lab(self, 'cycle', nodes: 1, ops: ClusterSpec::SMALL + ClusterSpec::RSYNC + [File.join(RELEASE_DIR, 'templates/ops/proxy.yml')],
-                                      properties: { 'mariadb.seeded_databases' => ['ledger'],
-                                                    'mariadb.seeded_users' => { 'client' => { 'role' => 'schema', 'databases' => ['ledger'], 'password' => 'secret' } } })
-
-  before(:context) do
-    rows(0, ClusterSpec::Client::OWN_TABLE)
-    @client = ClusterSpec::Client.new(lab, 'proxy/0', user: 'client', password: 'secret', ledger: ledger).start
-  end
-  after(:context) { @client&.stop }
-  attr_reader :client
-
-  # The longest that a client may wait where a member takes over: its proxy notices, and it connects again.
-  TAKE_OVER = 12
-
-  def under_load(what, &block)
-    figures = client.during(what, &block)
-    RSpec.configuration.reporter.message("    #{figures}")
-    wait_healthy
-    expect_nothing_lost
-    figures
-  end
+  ClusterSpec.with_lab_under_load(self, 'cycle', nodes: 1, ops: ClusterSpec::SMALL + ClusterSpec::RSYNC + [File.join(RELEASE_DIR, 'templates/ops/proxy.yml')])
 
   it 'grows from 1 to 3 to 5, is updated as 5, and shrinks to 3 (Q5, Q6, S6)' do
-    under_load('1 to 3') { lab.deploy(nodes: 3) }
-    figures = under_load('3 to 5') { lab.deploy(nodes: 5) }
-    expect(figures.longest).to be < TAKE_OVER
+    under_load_of_client('1 to 3') { lab.deploy(nodes: 3) }
+    figures = under_load_of_client('3 to 5') { lab.deploy(nodes: 5) }
+    expect(figures.longest).to be < ClusterSpec::TAKE_OVER
     expect(lab.members.map { |i| wsrep(i, 'cluster_size') }).to eq(%w[5 5 5 5 5])
-    figures = under_load('a rolling update of 5') { lab.deploy(properties: lab.properties.merge('mariadb.max_connections' => 55)) }
-    expect(figures.longest).to be < TAKE_OVER
-    figures = under_load('5 to 3') { lab.deploy(nodes: 3) }
-    expect(figures.longest).to be < TAKE_OVER
+    figures = under_load_of_client('a rolling update of 5') { lab.deploy(properties: lab.properties.merge('mariadb.max_connections' => 55)) }
+    expect(figures.longest).to be < ClusterSpec::TAKE_OVER
+    figures = under_load_of_client('5 to 3') { lab.deploy(nodes: 3) }
+    expect(figures.longest).to be < ClusterSpec::TAKE_OVER
   end
 
   it 'is updated one member after the other: a configuration, and a version of the server with its upgrade step (Q8, Q9)' do
     before = lab.members.to_h { |i| [i, log(i).lines.size] }
     # As if the data were of an older server.
     lab.members.each { |i| lab.exec(i, 'sh', '-c', 'echo 10.6.1-MariaDB > /var/vcap/store/mariadb/data/mysql_upgrade_info') }
-    figures = under_load('a rolling update of 3') { lab.deploy(properties: lab.properties.merge('mariadb.max_connections' => 66)) }
-    expect(figures.longest).to be < TAKE_OVER
+    figures = under_load_of_client('a rolling update of 3') { lab.deploy(properties: lab.properties.merge('mariadb.max_connections' => 66)) }
+    expect(figures.longest).to be < ClusterSpec::TAKE_OVER
     lab.members.each do |i|
       expect(value(i, 'SELECT @@max_connections')).to eq('66')
       now = log(i).lines.drop(before[i]).join
@@ -54,13 +34,13 @@ RSpec.describe 'a deployment under load', type: :cluster do
   end
 
   it 'has one member recreated on its disk, and one whose VM and disk are lost' do
-    expect(under_load('bosh recreate of one') { lab.recreate(1, drain: true) }.longest).to be < TAKE_OVER
-    expect(under_load('a VM and its disk lost, and recreated') { lab.recreate(2, lose_disk: true) }.longest).to be < 25
+    expect(under_load_of_client('bosh recreate of one') { lab.recreate(1, drain: true) }.longest).to be < ClusterSpec::TAKE_OVER
+    expect(under_load_of_client('a VM and its disk lost, and recreated') { lab.recreate(2, lose_disk: true) }.longest).to be < 25
   end
 
   it 'is upgraded around a running mariadbd: agent and supervisor are killed, and come back from new files (H17)' do
     pids = lab.members.map { |i| lab.mariadbd(i) }
-    figures = under_load('supervisors and agents replaced') do
+    figures = under_load_of_client('supervisors and agents replaced') do
       lab.members.each do |i|
         programs = '/var/vcap/packages/mariadb-galera/bin'
         lab.exec(i, 'sh', '-c', "for p in galera-start galera-agent; do cp #{programs}/$p #{programs}/.next && mv #{programs}/.next #{programs}/$p; done")
@@ -70,11 +50,11 @@ RSpec.describe 'a deployment under load', type: :cluster do
       end
     end
     expect(lab.members.map { |i| lab.mariadbd(i) }).to eq(pids)
-    expect(figures.longest).to be < TAKE_OVER
+    expect(figures.longest).to be < ClusterSpec::TAKE_OVER
   end
 
   it 'shrinks to 1, which serves on (Q4, Q7)' do
-    under_load('3 to 1') { lab.deploy(nodes: 1) }
+    under_load_of_client('3 to 1') { lab.deploy(nodes: 1) }
     expect(lab.members).to eq(%w[mysql/0])
   end
 end

@@ -24,7 +24,7 @@ RSpec.describe 'maintenance of a real cluster', type: :cluster do
     result.out
   end
 
-  def status(instance = 0) = lab.exec(instance, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', 'status').out.gsub(/\s+/, ' ')
+  def status(instance = 0) = ctl(instance, 'status').out.gsub(/\s+/, ' ')
   def events(instance, name) = lab.exec(instance, 'grep', '-c', "\"event\":\"#{name}\"", '/var/vcap/store/mariadb/galera/journal.jsonl').out.to_i
   # What it says of each scope; nothing where its agent does not answer.
   def kept(instance)
@@ -99,7 +99,7 @@ RSpec.describe 'maintenance of a real cluster', type: :cluster do
       end
       wait_saying('mysql/2', /maintenance of the whole cluster is on/)
       # The true word is told, and that maintenance is on besides.
-      expect(http(2, '/', auth: false)).to match([503, a_string_matching(/\Astopped: .*; maintenance is on\z/)])
+      expect(http(2, '/')).to match([503, a_string_matching(/\Astopped: .*; maintenance is on\z/)])
       expect(status).to include('Degraded:', 'Maintenance is on, so nothing is begun by itself', 'warning Maintenance:')
       expect(errand('mysql/0')['mysql/0']).to have_attributes(status: 3, out: a_string_including('Refused: maintenance of the whole cluster is on'))
     end

@@ -14,7 +14,6 @@ RSpec.describe 'a situation at night', type: :cluster do
 
   let(:store) { '/var/vcap/store' }
 
-  def ctl(instance, *words, **options) = lab.exec(instance, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', *words, **options)
   def look(from = 0) = JSON.parse(ctl(from, 'status', '--json').out).fetch('diagnosis')
   def pids = lab.instances.map { |i| lab.vm(i).up? && lab.mariadbd(i) }
   def lineages = lab.instances.map { |i| memory(i)['lineage']&.size }
@@ -121,6 +120,47 @@ RSpec.describe 'a situation at night', type: :cluster do
     wait('all to be well') { look['code'] == 'Healthy' }
   end
 
+  it 'writes hang behind a DDL that waits for a lock: told with the session, and clients are sent elsewhere (T6)' do
+    lab.sql(0, 'CREATE TABLE x.locked (a INT); CREATE TABLE x.free (a INT)')
+    session = ->(statement) { "(echo '#{statement}' | #{client}) >/dev/null 2>&1 &" }
+    lab.exec(0, 'sh', '-c', "#{session.call('LOCK TABLES x.locked READ; SELECT SLEEP(300)')} sleep 1; #{session.call('ALTER TABLE x.locked ADD b INT')}")
+    expect_diagnosis('Degraded', 10, { 'mysql/0' => 'WritesStalled' },
+                     words: [/writes have not got through for \d+ s: session \d+ \(ALTER\s+TABLE\)/, /may hold the lock: \d+ of vcap, Query/, /KILL/])
+    expect(http(0, '/', auth: false)).to eq([503, 'writes-stalled'])
+    expect(http(1, '/', auth: false).first).to eq(200)
+  ensure
+    lab.exec(0, 'pkill', '-x', 'mariadb')
+    holder = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(300)'"
+    rows(0, holder).flatten.each { |id| lab.sql(0, "KILL #{id}") }
+    wait('it to be over') { look['code'] == 'Healthy' }
+  end
+
+  it 'a member dies after each Synced: well at every look, and told (T12)', acts: true do
+    3.times do
+      lab.kill(1)
+      wait('it to be gone') { !synced?(1) }
+      wait_healthy
+    end
+    expect_diagnosis('Healthy', 0, warns: %w[DiesAgainAndAgain], words: [%r{mysql/1: mariadbd died \d+ times within \d+ s, last with signal: 9}])
+    deaths = http(1, '/metrics').last[/^mariadb_galera_deaths_total (\d+)/, 1].to_i
+    expect(deaths).to be >= 3
+  end
+
+  it 'no room for temporary files: told by their path, and clients are sent elsewhere; what differs since is told too (T13)' do
+    tmp = '/var/vcap/data/mariadb/tmp'
+    lab.sql(1, 'CREATE TABLE x.big (a INT PRIMARY KEY, b CHAR(32)); INSERT INTO x.big SELECT seq, MD5(seq) FROM x.seq_1_to_30000')
+    wait('it to be everywhere') { value(0, 'SELECT COUNT(*) FROM x.big') == '30000' }
+    full = "mount -t tmpfs -o size=1m none #{tmp} && chown vcap #{tmp} && dd if=/dev/zero of=#{tmp}/full bs=64k"
+    lab.exec(0, 'sh', '-c', full)
+    expect_diagnosis('Degraded', 10, { 'mysql/0' => 'DiskFull' }, words: [%r{#{tmp}: a small write fails: No space left}])
+    wait('clients to be sent elsewhere', 45) { http(0, '/', auth: false) == [503, 'disk-fault'] }
+    expect(lab.sql(0, 'ALTER TABLE x.big ADD INDEX ib (b)')).not_to be_ok
+    lab.exec(0, 'sh', '-c', "umount #{tmp}")
+    expect_diagnosis('Healthy', 0, warns: %w[DdlDiffers], words: [%r{mysql/0 ignored the failure of a DDL}])
+  ensure
+    lab.exec(0, 'sh', '-c', "umount #{tmp} 2>/dev/null; true")
+  end
+
   # code => variable, what makes it so on mysql/2, what ends it, words
   { 'ReadOnly' => ['read_only', 'ON', 'OFF', /read_only is ON/],
     'RejectingQueries' => ['wsrep_reject_queries', 'ALL', 'NONE', /turns clients away/],
@@ -209,15 +249,15 @@ RSpec.describe 'a situation at night', type: :cluster do
     lab.sql(1, 'SET SESSION wsrep_on=OFF; DROP TABLE x.t')
     expect(lab.sql(0, 'INSERT INTO x.t (b) VALUES (1)')).to be_ok
     seen = expect_diagnosis('Degraded', 10, { 'mysql/1' => 'Inconsistent' },
-                            words: [/voted it out: its data differs; it stays as it is until a person decides/])
+                            words: [/voted it out: its data differs, and the minority may be right; it stays as it is until a person decides/])
     expect(seen['warnings'].map { |w| w['code'] }).not_to include('LinksCut')
     wait_saying('mysql/1', /the others voted this member out: its data differs/)
     lab.monit(1, 'restart', 'mariadb')
     wait_saying('mysql/1', /refuse to join/)
-    expect_diagnosis('Degraded', 10, { 'mysql/1' => 'Inconsistent' }, words: [/its data differs, and is kept; a person decides/])
+    expect_diagnosis('Degraded', 10, { 'mysql/1' => 'Inconsistent' }, words: [/its data differs, and is kept, for the minority may be right; a person decides/])
     expect(lab.mariadbd(1)).to be_nil
     choices = ctl(1, 'rejoin')
-    expect([choices.status, choices.out]).to match([0, a_string_including('1. Give it up', 'To go on from this member is no choice')])
+    expect([choices.status, choices.out]).to match([0, a_string_including('1. Give it up', 'the vote counts members')])
     expect(choices.out).not_to include('3. Go on')
 
     closed = 'add table inet sst; add chain inet sst in { type filter hook input priority 0; }; add rule inet sst in tcp dport 4444 drop'
@@ -225,8 +265,8 @@ RSpec.describe 'a situation at night', type: :cluster do
     expect(ctl(1, 'rejoin', '--abandon-data')).to be_ok
     expect_diagnosis('Degraded', 10, { 'mysql/1' => 'SstReceiving' })
     expect_diagnosis('Degraded', 10, { 'mysql/1' => 'SstStuck' },
-                     words: [/nothing of its full copy has arrived for \d+ s; galera-start gives it up after 30 s, and begins anew/])
-    wait('it to be given up') { log(1).include?('nothing of its full copy has arrived for 30 s') }
+                     words: [/nothing of its state has arrived for \d+ s; galera-start gives it up after 30 s, and begins anew/])
+    wait('it to be given up') { log(1).match?(/nothing of its state transfer has arrived for 3\d s/) }
     lab.exec(1, 'nft', 'delete table inet sst')
     wait_healthy
     expect([lab.mariadbd(0), lab.mariadbd(2)]).to eq(others)
@@ -235,6 +275,19 @@ RSpec.describe 'a situation at night', type: :cluster do
     expect(kept.out).to include('entries.ibd')
   ensure
     lab.exec(1, 'nft', 'add table inet sst; delete table inet sst')
+  end
+
+  it 'voted out, and given up as the page says while its mariadbd still runs: that ends first (storm 102)', acts: true do
+    lab.sql(0, 'INSERT INTO x.t (b) VALUES (2)')
+    lab.sql(1, 'SET SESSION wsrep_on=OFF; DROP TABLE x.t')
+    expect(lab.sql(0, 'INSERT INTO x.t (b) VALUES (3)')).to be_ok
+    expect_diagnosis('Degraded', 10, { 'mysql/1' => 'Inconsistent' })
+    expect(lab.mariadbd(1)).not_to be_nil
+    given_up = ctl(1, 'rejoin', '--abandon-data')
+    expect([given_up.status, given_up.words]).to match([0, a_string_including('is ended first', 'Given up')])
+    wait_healthy
+    expect(value(1, 'SELECT COUNT(*) FROM x.t WHERE b = 3')).to eq('1')
+    lab.exec(1, 'sh', '-c', "rm -rf #{store}/mariadb/data.abandoned-*")
   end
 
   it 'a member that dies at every start: a loop, its reason, and ever longer pauses; once mended it is back', acts: true do

@@ -57,6 +57,17 @@ RSpec.describe 'the proxy', type: :cluster do
     expect(health('proxy/0')).to eq('serves 200')
   end
 
+  # As one proxy greets another.
+  def greet(from)
+    hello = "HAProxyS 2.1\\nproxy-0\\nproxy-1 1 1\\n"
+    lab.exec(from, 'sh', '-c', "(printf '#{hello}'; sleep 1) | socat -t 2 - TCP:#{lab.address('proxy/0')}:9210").out.lines.first
+  end
+
+  it 'hears other proxies, and nobody else, on who the writer is (I2)' do
+    expect(greet('mysql/1')).to be_nil
+    expect(greet('proxy/1')).to eq("200\n")
+  end
+
   it 'has a page of statistics for whoever has the password' do
     user = lab.exec('proxy/0', 'sh', '-c', %q{sed -n "s/ *stats auth '\(.*\)'/\1/p" /var/vcap/jobs/proxy/config/haproxy.cfg}).out.chomp
     page = ->(*options) { lab.exec('proxy/0', 'curl', '--silent', *options, "http://#{lab.address('proxy/0')}:8080/").out }
@@ -110,6 +121,12 @@ RSpec.describe 'the proxy', type: :cluster do
       wait('galera-proxy to be back') { proxy_log('proxy/0').include?('proxy.adopted') }
     end
     expect([pid.call, figures.errors]).to eq([before, []])
+  end
+
+  it 'lets the others in after that too, and is together with them (I2)' do
+    expect(greet('proxy/1')).to eq("200\n")
+    expect(greet('mysql/1')).to be_nil
+    expect(proxy_log('proxy/0')).not_to include('proxy.apart')
   end
 
   it 'moves the clients when the writer is drained, and not back when it is started' do

@@ -9,14 +9,14 @@ RSpec.describe 'a cluster of one', type: :cluster do
     write(0, 'alone')
     expect(http(0, '/', auth: false)).to eq([200, 'synced'])
     expect(errand.values.map(&:status)).to eq([0])
-    expect(lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', 'status').out).to include('Healthy: all 1 members')
+    expect(ctl(0, 'status').out).to include('Healthy: all 1 members')
   end
 
   it 'tells its state and seqno as galera_check does (G4, G5)' do
-    ctl = ->(word) { lab.exec(0, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', word).out.chomp }
-    expect([ctl.call('state'), ctl.call('seqno')]).to match(['running', a_string_matching(/\A\d+\z/)])
+    told = ->(word) { ctl(0, word).out.chomp }
+    expect([told.call('state'), told.call('seqno')]).to match(['running', a_string_matching(/\A\d+\z/)])
     lab.stop(0)
-    expect([ctl.call('state'), ctl.call('seqno')]).to match(['stopped', a_string_matching(/\A\d+\z/)])
+    expect([told.call('state'), told.call('seqno')]).to match(['stopped', a_string_matching(/\A\d+\z/)])
   end
 
   it 'comes back after a stop by itself: all members are seen (G2)' do

@@ -72,13 +72,14 @@ module ClusterSpec
   # => [status, body]
   def http(instance, path, method: 'GET', body: nil, auth: true, from: instance, limit: 10)
     command = ['curl', '--silent', '--show-error', '--max-time', limit.to_s, '-X', method, '-w', '\n%{http_code}']
-    command += ['-u', credentials(instance).join(':')] if auth
+    command += ['-u', credentials(from).join(':')] if auth
     command += ['-H', 'Content-Type: application/json', '-d', body.is_a?(String) ? body : JSON.dump(body)] if body
     result = lab.exec(from, *command, "http://#{lab.address(instance)}:9200#{path}", limit: limit + 5)
     *lines, status = result.out.lines
     [status.to_i, lines.join.chomp]
   end
 
+  def ctl(instance, *words, **options) = lab.exec(instance, '/var/vcap/packages/mariadb-galera/bin/galera-ctl', *words, **options)
   def observation(instance) = JSON.parse(http(instance, '/v1/observation').last)
 
   def supervisor(instance)

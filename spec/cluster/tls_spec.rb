@@ -5,7 +5,9 @@ require_relative 'support'
 # With TLS everywhere and the default state transfer, mariabackup.
 RSpec.describe 'a cluster with TLS', type: :cluster do
   proxies = %w[colocated-proxy smoke-tests].map { |o| File.join(RELEASE_DIR, "templates/ops/#{o}.yml") }
-  ClusterSpec.with_lab(self, 'tls', ops: ClusterSpec::SMALL + proxies + ClusterSpec::TLS, properties: { 'mariadb.tls.required' => true })
+  # The errand is to find a cluster that waits for it.
+  ClusterSpec.with_lab(self, 'tls', ops: ClusterSpec::SMALL + proxies + ClusterSpec::TLS,
+                                    properties: { 'mariadb.tls.required' => true, 'mariadb.auto_recovery' => 'errand' })
 
   def agent_tls(name) = "/var/vcap/jobs/galera-agent/config/tls/#{name}"
 

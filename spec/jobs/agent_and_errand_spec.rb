@@ -17,13 +17,26 @@ RSpec.describe 'job galera-agent', type: :rendering do
     expect { agent('password' => 'x', 'tls' => { 'ca' => 'CA' }) }.to raise_error(/together/)
   end
 
+  it 'C3: speaks both while a cluster is switched, and asks by HTTP whoever has no other only as long as that is offered' do
+    files = { 'ca' => 'CA', 'server' => { 'certificate' => 'C', 'private_key' => 'K' }, 'client' => { 'certificate' => 'C', 'private_key' => 'K' } }
+    both = %w[offered used required].to_h { |mode| [mode, agent('password' => 'x', 'tls' => files.merge('mode' => mode))['tls']['also_plain']] }
+    expect(both).to eq('offered' => true, 'used' => true, 'required' => nil)
+    shared = ->(mode) { links(agent: { 'tls' => { 'ca' => 'CA', 'server_name' => 'x', 'mode' => mode } }) }
+    { 'mariadb' => 'config/member.yml', 'bootstrap' => 'config/galera-bootstrap.yml', 'diagnose' => 'config/galera-ctl.yml' }.each do |job, file|
+      asks = %w[offered used required].map { |mode| JSON.parse(render(job, file, links: shared.(mode), index: 0))['agents']['tls']['also_plain'] }
+      expect(asks).to eq([true, nil, nil]), job
+    end
+    expect { agent('password' => 'x', 'tls' => { 'mode' => 'used' }) }.to raise_error(/tls.mode used needs tls.ca/)
+    expect { agent('password' => 'x', 'tls' => files.merge('mode' => 'on')) }.to raise_error(/tls.mode: expected offered, used, required, found "on"/)
+  end
+
   it 'passes hostile passwords through unchanged' do
     expect(agent('password' => Rendering::HOSTILE)['password']).to eq(Rendering::HOSTILE)
   end
 
   it 'renders what galera-agent accepts, in every form', :executables do
     tls = { 'ca' => 'CA', 'server' => { 'certificate' => 'C', 'private_key' => 'K' }, 'client' => { 'certificate' => 'C', 'private_key' => 'K' } }
-    [{ 'password' => 'x' }, { 'password' => Rendering::HOSTILE, 'tls' => tls }, { 'password' => 'x', 'port' => 9201, 'available_when_donor' => false }].each do |properties|
+    [{ 'password' => 'x' }, { 'password' => Rendering::HOSTILE, 'tls' => tls }, { 'password' => 'x', 'tls' => tls.merge('mode' => 'offered') }, { 'password' => 'x', 'port' => 9201, 'available_when_donor' => false }].each do |properties|
       _out, err, status = check_config('galera-agent', JSON.dump(agent(properties)))
       expect([status.exitstatus, err]).to eq([0, ''])
     end

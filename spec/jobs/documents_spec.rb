@@ -78,6 +78,19 @@ RSpec.describe 'What people are told to run', type: :rendering do
     expect(found.reject { |path| File.exist?(File.join(RELEASE_DIR, path)) }).to eq([])
   end
 
+  it 'is a body that the agent takes, as its description has it' do
+    paths = YAML.safe_load(read('docs/openapi.yaml'), aliases: true)['paths']
+    told = read('docs/interface.md').scan(%r{^\| `POST (/v1/[a-z]+)` \| yes \| `\{(.*?)\}`[:;]}).to_h
+    expect(told.keys).to include('/v1/start', '/v1/hold', '/v1/maintenance')
+    names = ->(schema) { schema.fetch('properties').keys }
+    taken = told.keys.to_h { |path| [path, paths.dig(path, 'post', 'requestBody', 'content', 'application/json', 'schema')] }
+    wrong = told.reject do |path, body|
+      outer = body.gsub(/\{.*?\}/, '').gsub(/: [^,]*/, '').split(/,\s*/).map { |n| n.strip.split.first }
+      outer.sort == names.call(taken[path]).sort
+    end
+    expect(wrong).to eq({})
+  end
+
   it 'is a property that the job has' do
     jobs = { 'm' => 'mariadb', 'a' => 'galera-agent', 'p' => 'proxy', 's' => 'smoke-tests' }
     moved = read('docs/coming-from-cf-mysql-and-pxc.md').scan(/`([maps]) ([a-z_.]+)/).map { |job, name| [jobs.fetch(job), name.chomp('.')] }

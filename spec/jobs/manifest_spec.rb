@@ -34,6 +34,9 @@ RSpec.describe 'templates/', type: :rendering do
   # None, each, each two, and all that go together: files meet in pairs, and every subset would be thousands.
   combinations = (0..2).flat_map { |n| ops.keys.sort.combination(n).to_a }.reject { |names| (alternatives - names).empty? }
   combinations += alternatives.map { |left_out| ops.keys.sort - [left_out] }
+  # The steps towards TLS go after the file that describes it.
+  steps = %w[tls-dynamic tls-offered tls-used]
+  combinations.reject! { |names| (names & steps).any? && !names.include?('tls') }
   combinations.each do |names|
     describe "deployment.yml with #{names.empty? ? 'no ops file' : names.join(', ')}" do
       it 'has jobs of this release, with properties that they declare' do

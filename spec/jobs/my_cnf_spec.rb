@@ -78,6 +78,10 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
 
     it 'tls.replication.* give TLS to replication and to state transfers' do
       expect(provider.keys.grep(/ssl/)).to eq([])
+      # D1: donor and joiner must agree, and one of them is not updated yet.
+      while_switching = my_cnf({ 'tls' => tls, 'provider_options' => { 'socket.dynamic' => true } })
+      expect(while_switching[/^\[sst\].*/m]).to include('ssl-mode = DISABLED')
+      expect(my_cnf({ 'tls' => tls })[/^\[sst\].*/m]).to include('ssl-mode = VERIFY_CA')
       expect(provider({ 'tls' => tls })).to include('socket.ssl' => 'yes', 'socket.ssl_ca' => "#{pem}/replication-ca.pem", 'socket.ssl_cert' => "#{pem}/replication.pem",
                                                     'socket.ssl_key' => "#{pem}/replication.key")
       expect(read_by_mariadb(my_cnf({ 'tls' => tls }), 'sst')).to eq(sst_files.merge('encrypt' => '3'))
@@ -127,7 +131,7 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
   it 'says what member.yml says' do
     member = JSON.parse(render('mariadb', 'config/member.yml'))
     expect(mysqld).to include('log_error' => member['mariadb']['error_log'], 'socket' => member['mariadb']['socket'], 'datadir' => member['mariadb']['data_dir'],
-                              'tmpdir' => member['paths']['tmp_dir'], 'pid_file' => "#{member['paths']['run_dir']}/mariadbd.pid",
+                              'tmpdir' => member['paths']['tmp_dir'], 'secure_file_priv' => member['paths']['tmp_dir'], 'pid_file' => "#{member['paths']['run_dir']}/mariadbd.pid",
                               'wsrep_sst_auth' => "#{member['mariadb']['admin_user']}:", 'wsrep_node_name' => member['instance'])
     expect(mysqld).not_to include('user')
     expect(read_by_mariadb(my_cnf, 'client')).to eq('port' => '3306', 'socket' => member['mariadb']['socket'])

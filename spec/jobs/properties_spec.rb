@@ -21,13 +21,13 @@ RSpec.describe 'properties', type: :rendering do
   end
   values = {
     'gcache_size' => '1G', 'innodb_log_file_size' => '1G',
-    'mode' => 'off',
+    'mode' => 'off', 'tls.mode' => 'used',
     'auto_recovery' => 'errand', 'sst_method' => 'rsync', 'innodb_flush_log_at_trx_commit' => 2, 'seeded_databases' => ['shop'], 'provider_options' => { 'gcs.fc_limit' => 5 },
     'hooks.directory' => '/hooks', 'seeded_users' => { 'app' => { 'role' => 'minimal', 'password' => 'x' } }, 'additional_my_cnf' => { 'mysqld' => { 'max_allowed_packet' => 1 } }
   }
   values.update('removed_users' => ['old'], 'audit_log.events' => ['CONNECT'], 'audit_log.excluded_users' => ['bot'])
   times = %w[connect_timeout idle_timeout healthcheck.interval healthcheck.timeout startup_delay drain.delay drain.timeout]
-  values.update(times.to_h { |name| [name, '77s'] }, 'inactive_port' => 3307, 'log_level' => 'info')
+  values.update(times.to_h { |name| [name, '77s'] }, 'inactive_port' => 3307, 'log_level' => 'info', 'peers_from' => ['10.9.0.0/16'])
   # Shared with others by the link; this job itself has no use for them.
   by_link = { 'galera-agent' => %w[tls.server_name] }
 

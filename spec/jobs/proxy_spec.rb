@@ -31,6 +31,7 @@ RSpec.describe 'job proxy', type: :rendering do
       File.write(path, text.gsub('/var/vcap/jobs', "#{@directory}/jobs").gsub('/var/vcap/data/proxy', @directory).gsub('/var/vcap/sys/run/proxy', @directory))
     end
     File.write(File.join(@directory, 'writer.map'), "1 0\n")
+    File.write(File.join(@directory, 'proxies.lst'), '')
     File.join(@directory, 'jobs/proxy/config/haproxy.cfg')
   end
 
@@ -44,7 +45,7 @@ RSpec.describe 'job proxy', type: :rendering do
     all = { 'port' => 3316, 'inactive_port' => 3307, 'health_port' => 9209, 'peers_port' => 9211, 'max_connections' => 500, 'connect_timeout' => '2s', 'idle_timeout' => '8h',
             'stats' => { 'port' => 8081, 'username' => 'me', 'password' => 'p', 'tls' => pem.slice('certificate', 'private_key') },
             'healthcheck' => { 'interval' => '2s', 'timeout' => '3s', 'fall' => 5, 'rise' => 4 }, 'drain' => { 'delay' => '20s', 'timeout' => '1m' },
-            'startup_delay' => '20s', 'log_level' => 'info' }
+            'startup_delay' => '20s', 'log_level' => 'info', 'peers_from' => ['10.9.0.0/16', 'fd00::9'] }
     expect_golden(haproxy, 'haproxy.cfg')
     expect_golden(JSON.pretty_generate(galera_proxy) + "\n", 'galera-proxy.json')
     expect_golden(haproxy(all, links: links(agent: agent_tls)), 'haproxy-everything.cfg')
@@ -55,7 +56,7 @@ RSpec.describe 'job proxy', type: :rendering do
     six = links.tap { |l| l.slice('mariadb', 'proxy').each_value { |link| link['instances'].each { |i| i['address'] = "fd00::#{i['index'] + 1}" } } }
     stats = { 'stats' => { 'password' => 'x', 'tls' => pem.slice('certificate', 'private_key') }, 'inactive_port' => 3307 }
     [[{}, {}], [stats, {}], [stats, { links: links(agent: agent_tls) }], [{}, { links: links(count: 1) }], [stats, { links: links(count: 9) }],
-     [{ 'log_level' => 'info', 'inactive_port' => 3307 }, { links: named }], [{}, { links: six }], [{}, { links: links.merge('proxy' => proxy_link(1)) }]].each do |properties, options|
+     [{ 'peers_from' => ['10.9.0.0/16', 'fd00::9'] }, {}], [{ 'log_level' => 'info', 'inactive_port' => 3307 }, { links: named }], [{}, { links: six }], [{}, { links: links.merge('proxy' => proxy_link(1)) }]].each do |properties, options|
       expect(complaints(properties, **options)).to eq('')
     end
   end
@@ -73,6 +74,8 @@ RSpec.describe 'job proxy', type: :rendering do
     expect(encrypted).to include('check-ssl check-sni galera-agent verify required verifyhost galera-agent', 'ca-file /var/vcap/jobs/proxy/config/tls/ca.pem',
                                  'crt /var/vcap/jobs/proxy/config/tls/client.pem')
     expect(haproxy(links: links(agent: { 'tls' => agent_tls['tls'].except('client') }))).not_to include('client.pem')
+    # A member that is not updated yet knows nothing else.
+    expect(haproxy(links: links(agent: { 'tls' => agent_tls['tls'].merge('mode' => 'offered') }))).not_to include('check-ssl')
   end
 
   it 'gives the members numbers that do not depend on who else there is, so that all proxies mean the same (M3)' do
@@ -86,6 +89,13 @@ RSpec.describe 'job proxy', type: :rendering do
     expect(galera_proxy['others']).to eq([{ 'name' => 'proxy/1', 'address' => '10.0.0.21', 'variable' => 'PEER_1' }])
     expect(haproxy).to include("localpeer proxy-0\n", "server proxy-0\n", "server proxy-1 10.0.0.21:9210\n")
     refuse({}, 'instance elsewhere is not in the link proxy', spec: { 'name' => 'proxy', 'index' => 0, 'id' => 'elsewhere' })
+  end
+
+  it 'hears the other proxies alone on their port (I2)' do
+    expect(haproxy).to match(/^listen peers\n  bind \*:9210\n(?:.*\n)*?  acl proxies src -f \S+\n  tcp-request connection reject unless proxies\n  server here unix@\S+\n/)
+    refuse({ 'peers_from' => ['0.0.0.0/0 }'] }, 'peers_from', 'is no address')
+    refuse({ 'peers_from' => '10.0.0.9' }, 'peers_from: expected a list')
+    expect(haproxy[/^peers proxies\n(?:  .*\n)*/]).to match(/\A.*\n  bind unix@\S+ mode 600\n  server /)
   end
 
   it 'fails without its links' do
@@ -131,6 +141,30 @@ RSpec.describe 'job proxy', type: :rendering do
       output, = Open3.capture2({ 'CONFIG' => path, 'PASSWORD' => password }, 'timeout', '60', 'unshare', '--net', 'bash', '-c', script)
       expect(output).to eq('200 401 401 '), password
     end
+  end
+
+  it 'C2: answers about its health beside a client that keeps all connections it gets, and clients of the database cannot take them (curl asks)' do
+    path = installed({ 'max_connections' => 5 })
+    # Silent ones from one address, and as many to the port of the database as it takes.
+    silent = 'require "socket"; k = []; 400.times { k << TCPSocket.new("127.0.0.1", 1936) rescue 0 }; 20.times { k << TCPSocket.new("127.0.0.1", 3306) rescue 0 }; puts; $stdout.flush; sleep'
+    script = <<~SH
+      ip link set lo up
+      haproxy -db -f "$CONFIG" >/dev/null 2>&1 & haproxy=$!
+      ask() { curl --silent --max-time 3 --interface "$1" --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:1936/writer; echo; }
+      ask 127.0.0.1
+      coproc ruby -e '#{silent}'
+      read -r _ <&"${COPROC[0]}"
+      ask 127.0.0.2
+      kill $haproxy $COPROC_PID
+    SH
+    output, = Open3.capture2({ 'CONFIG' => path, 'PEER_1' => '192.0.2.1' }, 'timeout', '60', 'unshare', '--net', 'bash', '-c', script)
+    expect(output).to eq("0\n0\n")
+  end
+
+  it 'D6: keeps the members\' addresses while name servers are silent, refuse, or know nobody' do
+    named = haproxy(links: links.tap { |l| l['mariadb']['instances'][0]['address'] = 'q-s0.mysql.bosh' })
+    expect(named.scan(/^  hold (\w+) (\w+)$/)).to eq([%w[valid 5s], *%w[nx timeout refused other].map { |w| [w, '24h'] }])
+    expect(haproxy).not_to include('resolvers')
   end
 
   it 'names every file with a secret as private, and keeps secrets out of galera-proxy.yml' do

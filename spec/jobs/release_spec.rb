@@ -77,6 +77,11 @@ RSpec.describe 'The release', type: :rendering do
         expect(monit.scan('check process').size).to eq(1)
       end
 
+      it "D5: tells #{program} where its log is, for what fails before that is open, since monit hides what is said" do
+        log = "--log /var/vcap/sys/log/#{job}/#{program}.log"
+        expect(files_of(job).slice('bin/start', 'bin/stop').values).to all(include(log))
+      end
+
       it "does not judge #{job} by a port or by load, so that a slow answer restarts nothing (H6, Q21)" do
         expect(render(job, 'monit')).not_to match(/\bif\b/)
       end

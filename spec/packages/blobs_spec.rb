@@ -37,6 +37,15 @@ RSpec.describe 'ci/blobs' do
     expect(lines).to eq(["socat/x.tar from file://#{root}/elsewhere/2"])
   end
 
+  it 'finds what Debian has at any archive that apt knows, and names no host' do
+    File.write(File.join(root, 'elsewhere/x.tar'), good)
+    config(Release::Blob::UPSTREAM, 'socat/x.tar' => { 'from' => ['debian:x.tar'] })
+    allow(Release::Blob).to receive(:archives).and_return(["file://#{root}/nothing/", "file://#{root}/elsewhere/"])
+    fetch
+    expect(lines).to eq(["socat/x.tar from file://#{root}/elsewhere/x.tar"])
+    expect(File.read('config/upstream.yml')).not_to match(%r{//\S*debian\.org})
+  end
+
   it 'says of each address what was wrong, and what a person can do; leaves nothing behind' do
     offered(nil, 'an archivE', 'short')
     expect { fetch }.to raise_error(Release::Failed) { |error|

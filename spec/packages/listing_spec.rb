@@ -87,7 +87,7 @@ RSpec.describe 'The packages' do
       upstream.each do |path, said|
         expect(path).to include(said['version'])
         expect(said).to include('name' => be_a(String), 'licence' => match(/\A[A-Z]/), 'shipped' => be(true).or(be(false)))
-        expect(said['from']).to all(match(%r{\Ahttps?://}))
+        expect(said['from']).to all(match(%r{\Ahttps?://|\Adebian:pool/}))
       end
     end
   end

@@ -2,15 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::bootstrap::{Proof, Way};
+use crate::cluster::bootstrap::Way;
 use crate::cluster::hold::{Begin, OrderedStart, Outcome};
 use crate::cluster::maintenance::Notices;
+use crate::cluster::memory::Announced;
 use crate::galera::uuid::Uuid;
 
 /// Everything this agent can see of its member.
 pub const OBSERVATION: &str = "/v1/observation";
 /// The query of [`OBSERVATION`] for the last one, without waiting for a fresh one; at most a few seconds old.
 pub const LATEST: &str = "latest";
+/// The query of [`OBSERVATION`] for one that is taken once all that the member's group had delivered is applied there.
+pub const APPLIED: &str = "applied";
 /// What another member's agent says, asked from here: for an observer whose own network is at fault.
 pub const RELAY: &str = "/v1/relay";
 /// Hold the member.
@@ -19,6 +22,8 @@ pub const HOLD: &str = "/v1/hold";
 pub const RELEASE: &str = "/v1/release";
 /// Start by order.
 pub const START: &str = "/v1/start";
+/// Tell a member that is held what another one is about to begin by the same order.
+pub const ANNOUNCE: &str = "/v1/announce";
 /// Stop by order.
 pub const STOP: &str = "/v1/stop";
 /// Tell that a member has left in order.
@@ -105,13 +110,23 @@ impl StartBody {
     }
 
     /// To begin a new incarnation; only a proof makes such an order.
-    pub fn begin(order: Uuid, proof: &Proof) -> StartBody {
-        let mode = match proof.way() {
+    pub fn begin(order: Uuid, way: Way, begin: Begin) -> StartBody {
+        let mode = match way {
             Way::Bootstrap => OrderedStart::Bootstrap,
             Way::Promote => OrderedStart::Promote,
         };
-        StartBody { order, mode, begin: Begin::by(proof) }
+        StartBody { order, mode, begin: Some(begin) }
     }
+}
+
+/// Body of [`ANNOUNCE`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnnounceBody {
+    /// The order.
+    pub order: Uuid,
+    /// What is about to begin.
+    pub beginning: Announced,
 }
 
 /// Body of [`STOP`].

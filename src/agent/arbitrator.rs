@@ -6,15 +6,16 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use super::connections::accept;
 use super::credentials::Credentials;
-use super::server::{accept, json_bytes, problem, unauthorized};
-use super::tls;
+use super::server::{admitted, json_bytes, problem};
+use super::tls::Acceptor;
 use crate::arbitrator_config::ArbitratorConfig;
 use crate::cluster::arbitration::{ArbitratorSeen, Component};
 use crate::host::arbitrator::Told;
@@ -35,7 +36,7 @@ impl Voice {
 
 /// Serves until the process ends.
 pub fn serve(config: &ArbitratorConfig, told: Told) -> Result<()> {
-    let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let acceptor = config.tls.as_ref().map(Acceptor::with).transpose()?;
     let address = SocketAddr::new(config.listen.address, config.listen.port);
     let listener = std::net::TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
     listener.set_nonblocking(true).context("prepare the listener")?;
@@ -56,14 +57,19 @@ fn routes(voice: Arc<Voice>) -> Router {
 }
 
 async fn authorized(State(voice): State<Arc<Voice>>, request: Request, next: Next) -> Response {
-    if voice.credentials.shown_in(request.headers()) { next.run(request).await } else { unauthorized() }
+    admitted(&voice.credentials, request, next).await
 }
 
-async fn health(State(voice): State<Arc<Voice>>) -> Response {
+/// A word for everybody; why it does not vote, for whoever shows the password.
+async fn health(State(voice): State<Arc<Voice>>, headers: HeaderMap) -> Response {
+    let known = voice.credentials.shown_in(&headers);
     match voice.seen() {
         Some(seen) if seen.component.is_some_and(Component::votes) => (StatusCode::OK, "voting").into_response(),
-        Some(seen) => (StatusCode::SERVICE_UNAVAILABLE, format!("not-voting: {}", seen.detail)).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "blind: nothing is known").into_response(),
+        Some(seen) if known => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not-voting: {}", seen.detail)).into_response()
+        }
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-voting").into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "blind").into_response(),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Asks agents: all at once, every question bounded.
 
 use std::future::Future;
-use std::net::ToSocketAddrs;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::join_all;
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Identity, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +19,7 @@ use crate::cluster::member::{Arbitrator, Member};
 use crate::cluster::observation::{MemberView, Observation, PortAnswer, Sight, identified};
 use crate::config::{Agents, AgentsTls, MemberConfig, Secret};
 use crate::host::ports::knock_async;
+use crate::host::resolving::{self, Unresolved};
 
 /// How long a connect may take, whatever the answer may. A VM that is off would otherwise hold up each round by
 /// the whole limit; one that is only slow is asked again in the next.
@@ -46,10 +48,13 @@ impl Client {
         self.agents.passwords()
     }
 
-    /// What the agents of all other members say, as this member asks them.
-    pub fn ask_others(config: &MemberConfig) -> Vec<MemberView> {
+    /// What the agents of all other members say, as this member asks them; with `applied`, once all that their group had
+    /// delivered by then is applied there.
+    pub fn ask_others(config: &MemberConfig, applied: bool) -> Vec<MemberView> {
         let others: Vec<&Member> = config.cluster.members.iter().filter(|m| m.name != config.instance).collect();
-        Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port).observe(&others)
+        let client = Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port);
+        let route = if applied { format!("{}?{}", api::OBSERVATION, api::APPLIED) } else { api::OBSERVATION.into() };
+        client.observe_by(&others, &route)
     }
 
     /// What the agents of these members say, all asked at once.
@@ -144,7 +149,14 @@ impl Client {
                 let refused = e.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
                 match e.downcast_ref::<reqwest::Error>() {
                     Some(_) if refused == Some(std::io::ErrorKind::ConnectionRefused) => Sight::Refused,
-                    Some(e) if e.is_connect() || e.is_timeout() => Sight::Silent(why),
+                    // The handshake is part of connecting, and whoever takes part in it answers.
+                    Some(_) if shook_hands(&e) => Sight::Unusable(why),
+                    // To a VM that is off, connecting times out now, and a second later there is no route: that is no news.
+                    Some(e) if e.is_connect() => {
+                        Sight::Silent(format!("{}:{} is not reached", member.address, self.agents.port))
+                    }
+                    Some(e) if e.is_timeout() => Sight::Silent(why),
+                    None if e.is::<Unresolved>() => Sight::Silent(why),
                     _ => Sight::Unusable(why),
                 }
             }
@@ -180,8 +192,7 @@ impl Client {
         limit: Duration,
     ) -> Result<A> {
         run(async {
-            let (client, url) = self.target(member, route, limit)?;
-            answer(self.sent(client.post(url).json(body)).await?).await
+            answer(self.exchange(member, route, limit, |client, url| client.post(url).json(body)).await?).await
         })?
         .with_context(|| format!("tell the agent of {} to {}", member.name, route.trim_start_matches("/v1/")))
     }
@@ -205,8 +216,30 @@ impl Client {
 
     /// A question without a body.
     pub(super) async fn asked(&self, member: &Member, route: &str, limit: Duration) -> Result<Response> {
-        let (client, url) = self.target(member, route, limit)?;
-        self.sent(client.get(url)).await
+        self.exchange(member, route, limit, |client, url| client.get(url)).await
+    }
+
+    /// By HTTPS where it is configured. While a deployment switches to it, some agents know HTTP only: whoever answers
+    /// that is asked by it, where the configuration allows it. Otherwise the password never goes there in clear.
+    async fn exchange(
+        &self,
+        member: &Member,
+        route: &str,
+        limit: Duration,
+        request: impl Fn(&reqwest::Client, String) -> RequestBuilder,
+    ) -> Result<Response> {
+        let begun = Instant::now();
+        let at = resolving::address(&member.address, self.agents.port, limit.min(CONNECT)).await?;
+        let left = || limit.saturating_sub(begun.elapsed());
+        let (client, url) = target(self.agents.tls.as_ref(), member, at, route, left())?;
+        let met = self.sent(request(&client, url)).await;
+        match (&self.agents.tls, met) {
+            (Some(tls), Err(e)) if tls.also_plain && speaks_no_tls(&e) => {
+                let (client, url) = target(None, member, at, route, left())?;
+                self.sent(request(&client, url)).await
+            }
+            (_, met) => met,
+        }
     }
 
     /// As the user that agents know. While a deployment changes the password, one of them may know only the one
@@ -224,32 +257,32 @@ impl Client {
             _ => Ok(response),
         }
     }
+}
 
-    fn target(&self, member: &Member, route: &str, limit: Duration) -> Result<(reqwest::Client, String)> {
-        tls::use_ring();
-        // No proxy of the environment: agents are asked directly or not at all. No authority but the one
-        // configured, so the system's are not even read.
-        let mut builder =
-            reqwest::Client::builder().timeout(limit).connect_timeout(limit.min(CONNECT)).no_proxy().tls_certs_only([]);
-        let port = self.agents.port;
-        let host = match &self.agents.tls {
-            None => {
-                return Ok((builder.build()?, format!("http://{}:{port}{route}", bracketed(&member.address))));
-            }
-            Some(tls) => tls.server_name.clone(),
-        };
-        if let Some(tls) = &self.agents.tls {
-            builder = with_tls(builder, tls)?;
-            // The certificate has one name for all agents; the address comes from the member.
-            let address = (member.address.as_str(), port)
-                .to_socket_addrs()
-                .with_context(|| format!("look up {}", member.address))?
-                .next()
-                .with_context(|| format!("{} has no address", member.address))?;
-            builder = builder.resolve(&tls.server_name, address);
-        }
-        Ok((builder.build()?, format!("https://{host}:{port}{route}")))
-    }
+/// A client for one question, and its URL.
+fn target(
+    tls: Option<&AgentsTls>,
+    member: &Member,
+    at: SocketAddr,
+    route: &str,
+    limit: Duration,
+) -> Result<(reqwest::Client, String)> {
+    tls::use_ring();
+    // No proxy of the environment: agents are asked directly or not at all. No authority but the one configured, so the
+    // system's are not even read. Nor is the password taken to wherever an answer points.
+    let builder = reqwest::Client::builder()
+        .timeout(limit)
+        .connect_timeout(limit.min(CONNECT))
+        .no_proxy()
+        .redirect(Policy::none())
+        .tls_certs_only([]);
+    // The certificate has one name for all agents; the address comes from the member.
+    let (scheme, host, builder) = match tls {
+        None => ("http", member.address.as_str(), builder),
+        Some(tls) => ("https", tls.server_name.as_str(), with_tls(builder, tls)?),
+    };
+    let url = format!("{scheme}://{}:{}{route}", bracketed(host), at.port());
+    Ok((builder.resolve(host, at).build()?, url))
 }
 
 fn with_tls(builder: reqwest::ClientBuilder, files: &AgentsTls) -> Result<reqwest::ClientBuilder> {
@@ -269,7 +302,28 @@ fn with_tls(builder: reqwest::ClientBuilder, files: &AgentsTls) -> Result<reqwes
 
 /// Whether an agent was not reached at all: it may be so in a moment. A refusal is an answer.
 pub fn not_reached(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<reqwest::Error>().is_some()
+    error.is::<reqwest::Error>() || error.is::<Unresolved>()
+}
+
+/// What TLS complains about. An I/O error hides what it holds from those who walk along its sources.
+fn tls_fault(error: &anyhow::Error) -> Option<&rustls::Error> {
+    fn within<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+        let held = || within(e.downcast_ref::<std::io::Error>()?.get_ref()?);
+        e.downcast_ref().or_else(held)
+    }
+    error.chain().find_map(within)
+}
+
+/// Whether an agent that was asked by HTTPS answers something else than TLS.
+fn speaks_no_tls(error: &anyhow::Error) -> bool {
+    matches!(tls_fault(error), Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// Whether an agent that was asked by HTTPS took part in the handshake, if only to end it.
+fn shook_hands(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    let ended = error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    tls_fault(error).is_some() || matches!(ended, Some(BrokenPipe | ConnectionReset | UnexpectedEof))
 }
 
 /// Why an agent did not do what it was told, for a person.
@@ -283,6 +337,12 @@ fn cause(error: &anyhow::Error) -> String {
         == Some(std::io::ErrorKind::TimedOut);
     if late || error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
         return "timed out".into();
+    }
+    if speaks_no_tls(error) {
+        return "it speaks HTTP, and is asked by HTTPS: see tls.mode of job galera-agent".into();
+    }
+    if error.chain().any(|e| e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)) {
+        return "what it speaks is no HTTP; it may be HTTPS: see tls.mode of job galera-agent".into();
     }
     error.root_cause().to_string()
 }
@@ -315,5 +375,8 @@ async fn answer<A: DeserializeOwned>(mut response: Response) -> Result<A> {
 /// Runs to the end on this thread.
 pub(super) fn run<T>(work: impl Future<Output = T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("make a runtime")?;
-    Ok(runtime.block_on(work))
+    let done = runtime.block_on(work);
+    // A thread of the runtime that still does something for nobody is not waited for.
+    runtime.shutdown_background();
+    Ok(done)
 }

@@ -111,6 +111,12 @@ fn of_server(page: &mut Exposition, shown: &Shown) {
         "How often mariadbd died by itself since it was last Synced, or stopped by somebody.",
         Some(f64::from(seen.deaths.in_a_row)),
     );
+    page.number(
+        Kind::Counter,
+        "mariadb_galera_deaths_total",
+        "How often mariadbd died by itself since the agent began.",
+        Some(seen.deaths.counted as f64),
+    );
 }
 
 fn of_supervisor(page: &mut Exposition, supervisor: Option<&Supervisor>) {
@@ -227,7 +233,8 @@ fn of_host(page: &mut Exposition, seen: &Observation) {
     page.number(gauge, "mariadb_galera_disk_free_inodes", "Free inodes there.", host.free_inodes.map(|b| b as f64));
     let sync = host.write_milliseconds.map(|ms| ms as f64 / 1000.0);
     page.number(gauge, "mariadb_galera_disk_sync_seconds", "How long a small write and fsync took there.", sync);
-    page.yes("mariadb_galera_disk_fault", "Whether that write hangs or fails.", host.write_fault.is_some());
+    let fault = [&host.write_fault, &host.tmp_fault, &host.log_fault].iter().any(|fault| fault.is_some());
+    page.yes("mariadb_galera_disk_fault", "Whether a write hangs or fails: of data, temporary files, logs.", fault);
     for peer in &seen.peers {
         for (port, answer) in [("agent", peer.agent), ("galera", peer.galera)] {
             let open = f64::from(u8::from(answer == PortAnswer::Open));

@@ -3,9 +3,11 @@
 
 pub mod api;
 pub mod arbitrator;
+pub mod beginning;
 pub mod client;
 mod collecting;
 mod compatible;
+mod connections;
 mod credentials;
 pub mod exposition;
 mod maintenance;
@@ -13,5 +15,8 @@ mod metrics;
 mod relay;
 mod reporting;
 pub mod server;
+#[cfg(test)]
+mod switching_tests;
 pub(crate) mod tls;
 mod watching;
+mod writing;

@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
@@ -73,6 +74,7 @@ async fn report(State(agent): State<Arc<Agent>>, RawQuery(query): RawQuery) -> R
         largest: asked.largest.unwrap_or(LARGEST_PART).min(LARGEST_PART),
     };
     let (pieces, queue) = mpsc::channel::<Vec<u8>>(QUEUE);
+    let (runtime, end) = (Handle::current(), Instant::now() + LIMIT);
     let collecting = std::thread::Builder::new().name("report".into()).spawn(move || {
         let _place = place;
         let observation = agent.latest().and_then(|s| serde_json::to_value(&s.seen).ok());
@@ -81,14 +83,17 @@ async fn report(State(agent): State<Arc<Agent>>, RawQuery(query): RawQuery) -> R
         let _ = part.tell(&mut |piece: Piece| {
             let mut line = serde_json::to_vec(&piece).map_err(|_| Enough)?;
             line.push(b'\n');
-            // Fails once nobody reads any more, or time is over.
-            pieces.blocking_send(line).map_err(|_| Enough)
+            // Ends once nobody reads any more, and in time where somebody reads slowly: others wait for the place.
+            // Its clock is the runtime's, so it is made inside.
+            match runtime.block_on(async { timeout_at(end, pieces.send(line)).await }) {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(Enough),
+            }
         });
     });
     if let Err(e) = collecting {
         return problem(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a report: {e}"));
     }
-    let end = Instant::now() + LIMIT;
     let stream = futures_util::stream::unfold(queue, move |mut queue| async move {
         let piece = timeout_at(end, queue.recv()).await.ok().flatten()?;
         Some((Ok::<_, Infallible>(piece), queue))

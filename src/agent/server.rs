@@ -10,28 +10,28 @@ use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::api::{
-    self, Accepted, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody, StopBody,
+    self, Accepted, AnnounceBody, CheckAnswer, CheckBody, DepartedBody, HoldBody, Problem, ReleaseBody, StartBody,
+    StopBody,
 };
+use super::connections::{Trust, accept};
 use super::credentials::Credentials;
 use super::maintenance::{self, Keeper};
+use super::tls::Acceptor;
 use super::watching::{self, Watched};
-use super::{compatible, metrics, relay, reporting, tls};
+use super::{compatible, metrics, relay, reporting};
 use crate::cluster::health::{Fitness, Health, health};
 use crate::cluster::hold::Hold;
 use crate::cluster::maintenance::Mode;
@@ -51,10 +51,6 @@ const STALE: Duration = Duration::from_secs(11);
 const FRESH_LIMIT: Duration = Duration::from_millis(2500);
 /// How long a request may take, reading its body included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// How long a client may take for its TLS handshake, and for the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(5);
-/// More connections than this wait in the kernel's queue.
-const CONNECTIONS: usize = 128;
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 64 * 1024;
 
@@ -94,7 +90,7 @@ pub(super) struct Agent {
 
 /// Serves until the process ends.
 pub fn serve(config: &AgentConfig, member: MemberConfig) -> Result<()> {
-    let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let acceptor = config.tls.as_ref().map(Acceptor::with).transpose()?;
     let address = SocketAddr::new(config.listen.address, config.listen.port);
     // Bound before anything else, so that a port that is taken ends the program at once.
     let listener = std::net::TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
@@ -112,46 +108,6 @@ pub fn serve(config: &AgentConfig, member: MemberConfig) -> Result<()> {
     })
 }
 
-/// Takes connections until the process ends.
-pub(super) async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, routes: Router) -> Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await.context("wait for a place")?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                // Out of file descriptors, or a connection that is gone already: not the end of the agent.
-                log::warn("agent.accept_failed", &[("why", &e)]);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (acceptor, routes) = (acceptor.clone(), routes.clone());
-        tokio::spawn(async move {
-            converse(stream, acceptor, routes).await;
-            drop(place);
-        });
-    }
-}
-
-/// A client that misbehaves loses its connection, and nothing else happens.
-async fn converse(stream: TcpStream, acceptor: Option<TlsAcceptor>, routes: Router) {
-    let _ = stream.set_nodelay(true);
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(32 * 1024);
-    let service = TowerToHyperService::new(routes);
-    match acceptor {
-        None => {
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
-        }
-        Some(acceptor) => {
-            if let Ok(Ok(stream)) = timeout(HEAD_LIMIT, acceptor.accept(stream)).await {
-                let _ = http.serve_connection(TokioIo::new(stream), service).await;
-            }
-        }
-    }
-}
-
 fn routes(agent: Arc<Agent>) -> Router {
     let open = Router::new()
         .route("/", get(healthy))
@@ -161,6 +117,7 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route(api::OBSERVATION, get(observation))
         .route(api::RELAY, get(relay::relay))
         .route(api::HOLD, post(hold))
+        .route(api::ANNOUNCE, post(announce))
         .route(api::RELEASE, post(release))
         .route(api::START, post(start))
         .route(api::STOP, post(stop))
@@ -199,11 +156,22 @@ async fn bounded(request: Request, next: Next) -> Response {
 }
 
 async fn authorized(State(agent): State<Arc<Agent>>, request: Request, next: Next) -> Response {
-    if agent.credentials.shown_in(request.headers()) { next.run(request).await } else { unauthorized() }
+    admitted(&agent.credentials, request, next).await
+}
+
+/// Lets a request pass that shows the password.
+pub(super) async fn admitted(credentials: &Credentials, request: Request, next: Next) -> Response {
+    if !credentials.shown_in(request.headers()) {
+        return unauthorized();
+    }
+    if let Some(trust) = request.extensions().get::<Trust>() {
+        trust.give();
+    }
+    next.run(request).await
 }
 
 /// The answer to whoever shows no password, or a wrong one.
-pub(super) fn unauthorized() -> Response {
+fn unauthorized() -> Response {
     let mut response = problem(StatusCode::UNAUTHORIZED, "user name and password are needed");
     response
         .headers_mut()
@@ -282,6 +250,13 @@ impl Agent {
         }
     }
 
+    /// Whether all that this member's group had delivered is applied here, after some waiting.
+    async fn applies_all(&self) -> bool {
+        let server = self.member.mariadb.clone();
+        let waited = tokio::task::spawn_blocking(move || sql::apply_all(&server.socket, &server.admin_user));
+        matches!(timeout(FRESH_LIMIT / 2, waited).await, Ok(Ok(Ok(()))))
+    }
+
     pub(super) fn health(&self) -> Health {
         match self.latest() {
             Some(snapshot) => health(&snapshot.seen, self.fitness),
@@ -313,17 +288,23 @@ fn tell_change(last: &mut Option<Health>, now: Health) {
     }
 }
 
-async fn healthy(State(agent): State<Arc<Agent>>) -> Response {
+/// A word for everybody. The sentence names addresses, positions and commands, and is for whoever shows the password.
+async fn healthy(State(agent): State<Arc<Agent>>, headers: HeaderMap) -> Response {
     let health = agent.health();
     let status = if health.fit { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if !agent.credentials.shown_in(&headers) {
+        return (status, health.word).into_response();
+    }
     // The word stays the true one; only a member that does not serve says more than it.
     let maintained = if health.fit || !agent.maintained() { "" } else { "; maintenance is on" };
     (status, format!("{health}{maintained}")).into_response()
 }
 
 async fn observation(State(agent): State<Arc<Agent>>, RawQuery(query): RawQuery) -> Response {
+    let applied = query.as_deref() == Some(api::APPLIED) && agent.applies_all().await;
     let found = if query.as_deref() == Some(api::LATEST) { agent.latest() } else { agent.fresh().await };
     match found {
+        Some(snapshot) if applied => json_bytes(&Observation { applied_all: true, ..snapshot.seen.clone() }),
         Some(snapshot) => json_bytes(&snapshot.seen),
         None => problem(StatusCode::SERVICE_UNAVAILABLE, "the observation takes too long; something on this VM hangs"),
     }
@@ -361,6 +342,10 @@ async fn start(State(agent): State<Arc<Agent>>, body: Wanted<StartBody>) -> Resp
     act(&agent, body, |b| socket::Request::Start { order: b.order, mode: b.mode, begin: b.begin }).await
 }
 
+async fn announce(State(agent): State<Arc<Agent>>, body: Wanted<AnnounceBody>) -> Response {
+    act(&agent, body, |b| socket::Request::Announce { order: b.order, beginning: b.beginning }).await
+}
+
 async fn stop(State(agent): State<Arc<Agent>>, body: Wanted<StopBody>) -> Response {
     act(&agent, body, |b| socket::Request::Stop { order: b.order }).await
 }
@@ -379,13 +364,19 @@ pub(super) async fn act<T>(agent: &Agent, body: Wanted<T>, request: impl FnOnce(
         Ok(Reply::UnderWay { text }) => (StatusCode::ACCEPTED, Json(Accepted { text })).into_response(),
         Ok(Reply::Refused { why }) => problem(StatusCode::CONFLICT, why),
         Ok(Reply::Status(status)) => Json(json!(status)).into_response(),
-        Err(e) => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "galera-start does not answer: {:#}; see galera-start.log, and start it with monit",
-                e.root_cause()
-            ),
-        ),
+        Err(e) => problem(StatusCode::SERVICE_UNAVAILABLE, no_supervisor(&e)),
+    }
+}
+
+/// What is said where `galera-start` was asked in vain.
+pub(super) fn no_supervisor(e: &anyhow::Error) -> String {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    match e.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        // What one leaves that has ended, or was never started.
+        Some(NotFound | ConnectionRefused) => {
+            "galera-start does not run; see galera-start.log, and start it: monit start mariadb".into()
+        }
+        _ => format!("galera-start does not answer: {}; see galera-start.log", e.root_cause()),
     }
 }
 

@@ -8,8 +8,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::writing::Writing;
 use crate::config::ListenTls;
 
 /// Makes ring the process's cryptography, once.
@@ -18,8 +21,37 @@ pub(crate) fn use_ring() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// What accepts HTTPS connections; with `client_ca`, only from clients that show a certificate.
-pub(super) fn acceptor(files: &ListenTls) -> Result<TlsAcceptor> {
+/// What accepts HTTPS connections, and plain ones where that is configured.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    tls: TlsAcceptor,
+    also_plain: bool,
+}
+
+/// A connection that was accepted.
+pub(super) enum Accepted<S> {
+    Plain(S),
+    Tls(Box<TlsStream<S>>),
+}
+
+impl Acceptor {
+    /// With `client_ca`, only from clients that show a certificate, unless plain connections are accepted too.
+    pub(super) fn with(files: &ListenTls) -> Result<Acceptor> {
+        Ok(Acceptor { tls: acceptor(files)?, also_plain: files.also_plain })
+    }
+
+    /// By its first byte: no HTTP request begins as a TLS handshake does.
+    pub(super) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted<Writing<TcpStream>>> {
+        const HANDSHAKE: u8 = 22;
+        let mut first = [0; 1];
+        if self.also_plain && stream.peek(&mut first).await? > 0 && first != [HANDSHAKE] {
+            return Ok(Accepted::Plain(Writing::to(stream)));
+        }
+        Ok(Accepted::Tls(Box::new(self.tls.accept(Writing::to(stream)).await?)))
+    }
+}
+
+fn acceptor(files: &ListenTls) -> Result<TlsAcceptor> {
     use_ring();
     let builder = match &files.client_ca {
         None => ServerConfig::builder().with_no_client_auth(),
@@ -28,9 +60,9 @@ pub(super) fn acceptor(files: &ListenTls) -> Result<TlsAcceptor> {
             for certificate in certificates(path)? {
                 roots.add(certificate).with_context(|| format!("use the authority in {}", path.display()))?;
             }
-            let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
-                .build()
-                .with_context(|| format!("use the authorities in {}", path.display()))?;
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
+            let verifier = if files.also_plain { verifier.allow_unauthenticated() } else { verifier };
+            let verifier = verifier.build().with_context(|| format!("use the authorities in {}", path.display()))?;
             ServerConfig::builder().with_client_cert_verifier(verifier)
         }
     };

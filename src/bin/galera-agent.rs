@@ -1,5 +1,6 @@
 //! `galera-agent`: eyes and hands of this VM's member over HTTP(S). Run by monit; see `--help`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use mariadb_galera::agent::server;
 use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::config::{self, AgentConfig, MemberConfig};
 use mariadb_galera::host::detach::Daemon;
-use mariadb_galera::host::prepare;
+use mariadb_galera::host::prepare::{self, Needs};
 use mariadb_galera::log;
 use mariadb_galera::small_config::{self, Known};
 
@@ -29,7 +30,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    cli::main("galera-agent", |arguments: Arguments| run(&arguments))
+    cli::in_background("galera-agent", |arguments: &Arguments| &arguments.daemon, run)
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
@@ -39,6 +40,8 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     }
     let daemon = Daemon::named("galera-agent", &config.run_dir, &config.log_dir).thrifty();
     if arguments.daemon.stop {
+        // The lock, which says whom to stop, lies in a folder of that user's.
+        prepare::become_user(&config.user)?;
         daemon.stop(STOP_LIMIT)?;
         return Ok(Exit::Done);
     }
@@ -48,14 +51,23 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     let member: MemberConfig = known.member()?;
     log::set_instance(&member.instance);
     Daemon::settle();
-    prepare::directories(&config.user, &[&config.run_dir, &config.log_dir], &config.private_files)?;
+    let configuration: [&Path; 2] = [&arguments.daemon.config, &config.member];
+    let own = Needs {
+        directories: vec![&config.run_dir, &config.log_dir],
+        private_files: &config.private_files,
+        configuration: configuration.to_vec(),
+    };
     // The agent reads the same private files as the supervisor, and may be first after a reboot.
-    if looked_after {
-        prepare::member(&member)?;
+    let of_member = if looked_after {
+        prepare::of_member(&member, &configuration)?
     } else {
-        prepare::directories(&config.user, &[&member.paths.state_dir], &member.paths.private_files)?;
-    }
-    prepare::become_user(&config.user)?;
+        Needs {
+            directories: vec![&member.paths.state_dir],
+            private_files: &member.paths.private_files,
+            configuration: configuration.to_vec(),
+        }
+    };
+    prepare::give_up_root(&config.user, &[own, of_member])?;
     if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);

@@ -12,8 +12,9 @@ use mariadb_galera::arbitrator_config::ArbitratorConfig;
 use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::cluster::arbitration::ArbitratorSeen;
 use mariadb_galera::config;
+use mariadb_galera::host::arbitrator;
 use mariadb_galera::host::detach::Daemon;
-use mariadb_galera::host::{arbitrator, prepare};
+use mariadb_galera::host::prepare::{self, Needs};
 use mariadb_galera::log;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -37,7 +38,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    cli::main("galera-arbitrator", |arguments: Arguments| run(&arguments))
+    cli::in_background("galera-arbitrator", |arguments: &Arguments| &arguments.daemon, run)
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
@@ -51,6 +52,8 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     log::set_instance(&config.instance);
     let daemon = Daemon::named("galera-arbitrator", &config.run_dir, &config.log_dir);
     if arguments.daemon.stop || arguments.drain {
+        // The lock, which says whom to stop, lies in a folder of that user's.
+        prepare::become_user(&config.user)?;
         // A round of questions may be under way; then garbd has its own bound.
         daemon.stop(config.ask_timeout + config.stop_timeout + Duration::from_secs(15))?;
         if arguments.drain {
@@ -59,8 +62,12 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     Daemon::settle();
-    prepare::directories(&config.user, &[&config.run_dir, &config.log_dir], &config.private_files)?;
-    prepare::become_user(&config.user)?;
+    let needs = Needs {
+        directories: vec![&config.run_dir, &config.log_dir],
+        private_files: &config.private_files,
+        configuration: vec![&arguments.daemon.config],
+    };
+    prepare::give_up_root(&config.user, &[needs])?;
     if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);

@@ -8,14 +8,14 @@ use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::cluster::bootstrap::Force;
 use mariadb_galera::config::{self, BadConfig, BootstrapConfig};
 use mariadb_galera::errand;
-use mariadb_galera::host::prepare;
+use mariadb_galera::host::prepare::{self, Needs};
 
 /// Brings a cluster back that has no primary component: collects the position of every member, makes the
 /// furthest primary where that is proven to lose nothing, joins the others, and verifies.
 ///
 /// On a healthy cluster it changes nothing. It refuses, and changes nothing, when a primary component
 /// exists, and when nothing proves that no commit would be lost; it then says what a person may decide, with
-/// --node and --accept-missing. It can be run on all instances at once (one leads, the others end with its
+/// --node, --accept-missing, --accept-alive and --new-history. It can be run on all instances at once (one leads, the others end with its
 /// result), and again at any time.
 ///
 /// Exit codes: 0 done, or nothing to do; 1 failed; 2 wrong arguments or configuration; 3 refused.
@@ -34,6 +34,12 @@ struct Arguments {
     /// A member of which something may be lost by that; each must be named
     #[arg(long, value_name = "INSTANCE", requires = "node")]
     accept_missing: Vec<String>,
+    /// A member that may be alive where nobody sees what it is: it may serve clients, and go on doing so
+    #[arg(long, value_name = "INSTANCE", requires = "node")]
+    accept_alive: Vec<String>,
+    /// The data of --node has no position, as what a backup restored: a new history begins with it
+    #[arg(long, requires = "node")]
+    new_history: bool,
     /// Although maintenance is on
     #[arg(long, requires = "node")]
     during_maintenance: bool,
@@ -51,12 +57,21 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.check_config {
         return Ok(Exit::Done);
     }
-    let accept_missing = arguments.accept_missing.clone();
-    let force = arguments.node.clone().map(|node| Force { node, accept_missing });
+    let force = arguments.node.clone().map(|node| Force {
+        node,
+        accept_missing: arguments.accept_missing.clone(),
+        accept_alive: arguments.accept_alive.clone(),
+        new_history: arguments.new_history,
+    });
     if let Some(why) = force.as_ref().and_then(|force| force.fault(&config.cluster)) {
         return Err(BadConfig::of(why).into());
     }
-    // Errands run as root, and BOSH renders files for root and vcap.
-    prepare::directories("root", &[&config.log_dir], &config.private_files)?;
+    // BOSH runs errands as root, and this one works in folders of its user's.
+    let needs = Needs {
+        directories: vec![&config.log_dir],
+        private_files: &config.private_files,
+        configuration: vec![&arguments.config],
+    };
+    prepare::give_up_root(&config.user, &[needs])?;
     errand::run(config, arguments.dry_run, force, arguments.during_maintenance)
 }

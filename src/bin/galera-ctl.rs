@@ -11,8 +11,9 @@ use mariadb_galera::ctl::looking::{self, Detail, How};
 use mariadb_galera::ctl::rejoin::Rejoin;
 use mariadb_galera::ctl::{events, own, report, timeline};
 use mariadb_galera::errand::maintenance;
-use mariadb_galera::host::prepare;
+use mariadb_galera::host::prepare::{self, Needs};
 use mariadb_galera::small_config;
+use nix::unistd::Uid;
 
 /// Tells how the cluster and this member are, and carries out what only a person may decide.
 ///
@@ -59,15 +60,18 @@ fn run(arguments: Arguments) -> Result<Exit> {
         return wanted.run();
     }
     let known = small_config::load(&arguments.config)?;
-    prepare::directories("root", &[], known.private_files())?;
+    // The local administrator is known by the user that asks over the socket; and nothing here needs root.
+    if let Some(user) = known.user().or(Uid::effective().is_root().then_some("root")) {
+        let needs =
+            Needs { private_files: known.private_files(), configuration: vec![&arguments.config], ..Needs::default() };
+        prepare::give_up_root(user, &[needs])?;
+    }
     match &arguments.what {
         What::Status(how) => return looking::run(&known.whom()?, how, Detail::Short),
         What::Diagnose(how) => return looking::run(&known.whom()?, how, Detail::Whole),
         _ => {}
     }
     let config: MemberConfig = known.member()?;
-    // The local administrator is known by the user that asks over the socket.
-    prepare::become_user(&config.mariadb.user)?;
     match arguments.what {
         What::Maintenance(maintenance) => maintenance.run(&config),
         What::Seqno => own::seqno(&config),

@@ -13,11 +13,12 @@ use clap::Parser;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::{self, MemberConfig};
 use mariadb_galera::hooks::gate;
-use mariadb_galera::hooks::next_state::NextState;
 use mariadb_galera::host::detach::Daemon;
+use mariadb_galera::host::early;
 use mariadb_galera::host::mariadbd::wait_gone;
-use mariadb_galera::host::prepare;
-use mariadb_galera::host::processes::find_mariadbd;
+use mariadb_galera::host::next_state::NextState;
+use mariadb_galera::host::prepare::{self, Needs};
+use mariadb_galera::host::processes::{Handle, find_mariadbd};
 use mariadb_galera::host::socket::{Reply, Request, ask};
 use mariadb_galera::log;
 use nix::sys::signal::Signal;
@@ -42,6 +43,9 @@ struct Arguments {
     /// This member's configuration, member.yml
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Its log, where what fails before the configuration is known is told too; BOSH keeps nothing of what is said
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     /// What BOSH's agent passes: job_shutdown or job_changed, hash_..., updated packages
     #[arg(value_name = "HOOK_ARGUMENT")]
     hook: Vec<String>,
@@ -52,7 +56,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let result = drain(&arguments);
+    let config = configured(&arguments);
+    if let (Err(error), Some(log)) = (&config, &arguments.log) {
+        early::tell("galera-drain", log, &format!("{error:#}"));
+    }
+    let result = config.and_then(|config| drain(&arguments, &config));
     if let Ok(Exit::Done) = result {
         // Last, and only on success: an integer on stdout means success to BOSH, whatever the exit code.
         println!("0");
@@ -60,24 +68,28 @@ fn main() -> ExitCode {
     cli::end("galera-drain", result)
 }
 
-fn drain(arguments: &Arguments) -> Result<Exit> {
+fn configured(arguments: &Arguments) -> Result<MemberConfig> {
     let config: MemberConfig = config::load(&arguments.config)?;
     log::set_instance(&config.instance);
-    prepare::log_file(&config, &config.paths.log_dir.join(LOG))?;
-    // The local administrator is known by the user that asks over the socket.
-    prepare::become_user(&config.mariadb.user)?;
+    // The local administrator is known by the user that asks over the socket; its log lies in a folder of that user's.
+    let needs = Needs { directories: vec![&config.paths.log_dir, &config.paths.run_dir], ..Needs::default() };
+    prepare::give_up_root(&config.mariadb.user, &[needs])?;
+    Ok(config)
+}
+
+fn drain(arguments: &Arguments, config: &MemberConfig) -> Result<Exit> {
     let begun = Instant::now();
     let environment: Vec<String> = std::env::vars()
         .filter(|(name, _)| name.starts_with("BOSH_"))
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    note(&config, &format!("begun: {} {}", arguments.hook.join(" "), environment.join(" ")));
-    let result = ask_and_leave(&config, begun);
+    note(config, &format!("begun: {} {}", arguments.hook.join(" "), environment.join(" ")));
+    let result = ask_and_leave(config, begun);
     let seconds = begun.elapsed().as_secs_f64();
     match &result {
-        Ok(Drained::Left(how)) => note(&config, &format!("done after {seconds:.1} s: {how}")),
-        Ok(Drained::Refused(why)) => note(&config, &format!("refused after {seconds:.1} s: {why}")),
-        Err(e) => note(&config, &format!("failed after {seconds:.1} s: {e:#}")),
+        Ok(Drained::Left(how)) => note(config, &format!("done after {seconds:.1} s: {how}")),
+        Ok(Drained::Refused(why)) => note(config, &format!("refused after {seconds:.1} s: {why}")),
+        Err(e) => note(config, &format!("failed after {seconds:.1} s: {e:#}")),
     }
     result.map(|drained| match drained {
         Drained::Left(_) => Exit::Done,
@@ -93,12 +105,17 @@ enum Drained {
 
 /// `pre-stop` has asked already; much may have happened since, and older agents do not run it.
 fn ask_and_leave(config: &MemberConfig, begun: Instant) -> Result<Drained> {
-    let intent = NextState::take(&config.paths).intent();
-    match gate::wait_to_leave(config, intent, config.timeouts.drain, |what| note(config, what))? {
-        Ok(free) => note(config, &format!("may leave: {free}")),
-        Err(no) => return Ok(Drained::Refused(gate::refusal(&config.instance, &no))),
-    }
-    leave(config, begun).map(Drained::Left)
+    let intent = NextState::left(&config.paths).intent();
+    let drained = match gate::wait_to_leave(config, intent, config.timeouts.drain, |what| note(config, what))? {
+        Ok(free) => {
+            note(config, &format!("may leave: {free}"));
+            leave(config, begun).map(Drained::Left)
+        }
+        Err(no) => Ok(Drained::Refused(gate::refusal(&config.instance, &no))),
+    };
+    // Not before: until this member is seen to stop, others tell by it that it goes for good.
+    NextState::forget(&config.paths);
+    drained
 }
 
 /// Through the supervisor; directly where there is none.
@@ -112,12 +129,10 @@ fn leave(config: &MemberConfig, begun: Instant) -> Result<String> {
     let request = Request::Leave { within_seconds: for_stop.as_secs(), reason: "drain".into() };
     match ask(&config.paths.run_dir, &request) {
         Ok(Reply::Done { .. } | Reply::UnderWay { .. }) => {}
-        Ok(other) => bail!("galera-start does not stop mariadbd: {other:?}"),
-        // Its socket may be gone while the process is ending; a signal asks for the same.
-        Err(e) => {
-            note(config, &format!("asking galera-start by SIGTERM, because: {e:#}"));
-            supervisor.signal(Signal::SIGTERM)?;
-        }
+        Ok(Reply::Status(_)) => bail!("galera-start does not stop mariadbd, and tells its status instead"),
+        // Its socket may be gone while the process is ending, or it is busy; a signal asks for the same, and waits.
+        Ok(Reply::Refused { why }) => by_signal(config, supervisor, &why)?,
+        Err(e) => by_signal(config, supervisor, &format!("{e:#}"))?,
     }
     while supervisor.lives() {
         if begun.elapsed() > bound {
@@ -133,6 +148,11 @@ fn leave(config: &MemberConfig, begun: Instant) -> Result<String> {
         None => Ok(format!("galera-start and mariadbd have ended; {}", standing(config))),
         Some(_) => stop_orphan(config, for_stop.saturating_sub(begun.elapsed())),
     }
+}
+
+fn by_signal(config: &MemberConfig, supervisor: Handle, why: &str) -> Result<()> {
+    note(config, &format!("asking galera-start by SIGTERM, because: {why}"));
+    supervisor.signal(Signal::SIGTERM)
 }
 
 /// Stops a `mariadbd` that has no supervisor: SIGTERM, and SIGKILL at the bound.

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config::{self, MemberConfig, SeedConfig};
-use mariadb_galera::hooks::next_state::NextState;
 use mariadb_galera::hooks::{gate, post_deploy, post_start, post_stop};
+use mariadb_galera::host::next_state::NextState;
 use mariadb_galera::host::{prepare, supervisor};
 use mariadb_galera::say;
 
@@ -46,14 +46,17 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Exit> {
     let config: MemberConfig = config::load(&arguments.config)?;
-    if let Hook::PreStart = arguments.hook {
-        config::load::<SeedConfig>(&config.paths.seed_file)?;
-        prepare::member(&config)?;
-        prepare::room(&config)?;
-    }
-    prepare::become_user(&config.mariadb.user)?;
+    let needs = match arguments.hook {
+        Hook::PreStart => {
+            config::load::<SeedConfig>(&config.paths.seed_file)?;
+            vec![prepare::of_member(&config, &[&arguments.config])?]
+        }
+        _ => Vec::new(),
+    };
+    prepare::give_up_root(&config.mariadb.user, &needs)?;
     match arguments.hook {
         Hook::PreStart => {
+            prepare::room(&config)?;
             prepare::data_directory(&config)?;
             supervisor::started_by_bosh(&config.paths.run_dir)?;
             Ok(Exit::Done)
@@ -74,6 +77,9 @@ fn pre_stop(config: &MemberConfig) -> Result<Exit> {
             say!("{} may leave: {free}", config.instance);
             Ok(Exit::Done)
         }
-        Err(no) => bail!("{}", gate::refusal(&config.instance, &no)),
+        Err(no) => {
+            NextState::forget(&config.paths);
+            bail!("{}", gate::refusal(&config.instance, &no))
+        }
     }
 }

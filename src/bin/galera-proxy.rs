@@ -8,8 +8,10 @@ use clap::Parser;
 use mariadb_galera::cli::{self, Exit, InBackground};
 use mariadb_galera::config;
 use mariadb_galera::host::detach::Daemon;
-use mariadb_galera::host::{open_files, prepare};
+use mariadb_galera::host::open_files;
+use mariadb_galera::host::prepare::{self, Needs};
 use mariadb_galera::log;
+use mariadb_galera::proxy::admitted::Admitted;
 use mariadb_galera::proxy::config::ProxyConfig;
 use mariadb_galera::proxy::{haproxy, leaving, supervising};
 
@@ -45,7 +47,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    cli::main("galera-proxy", |arguments: Arguments| run(&arguments))
+    cli::in_background("galera-proxy", |arguments: &Arguments| &arguments.daemon, run)
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
@@ -54,6 +56,10 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     log::set_instance(&config.runs_on);
+    if arguments.await_start || arguments.daemon.stop {
+        // The lock, which says whom to stop, lies in a folder of that user's.
+        prepare::become_user(&config.user)?;
+    }
     if arguments.await_start {
         println!("{}", leaving::await_start(&config)?);
         return Ok(Exit::Done);
@@ -63,10 +69,13 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         return stop(&config, &daemon);
     }
     Daemon::settle();
-    let directories = [&*config.run_dir, &*config.log_dir, &*config.data_dir];
-    prepare::directories(&config.user, &directories, &config.private_files)?;
     open_files::allow(config.open_files)?;
-    prepare::become_user(&config.user)?;
+    let needs = Needs {
+        directories: vec![&config.run_dir, &config.log_dir, &config.data_dir],
+        private_files: &config.private_files,
+        configuration: vec![&arguments.daemon.config],
+    };
+    prepare::give_up_root(&config.user, &[needs])?;
     if arguments.drain {
         return drain(&config, &arguments.from_bosh);
     }
@@ -74,11 +83,12 @@ fn run(arguments: &Arguments) -> Result<Exit> {
         println!("{}", leaving::reload(&config)?);
         return Ok(Exit::Done);
     }
-    // HAProxy does not start without this file.
+    // HAProxy does not start without these files.
     if !config.writer_file().exists() {
         supervising::remember(&config, None)?;
     }
     if arguments.prepare {
+        Admitted::prepare(&config)?;
         haproxy::check(&config)?;
         return Ok(Exit::Done);
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mariadb_galera::cli::{self, Exit};
 use mariadb_galera::config;
-use mariadb_galera::host::prepare;
+use mariadb_galera::host::prepare::{self, Needs};
 use mariadb_galera::smoke::{self, config::SmokeConfig};
 
 /// Writes through every proxy (without proxies, through every member), reads each write on every member, and
@@ -33,7 +33,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.check_config {
         return Ok(Exit::Done);
     }
-    // Errands run as root, and BOSH renders files for root and vcap.
-    prepare::directories("root", &[], &config.private_files)?;
+    let needs =
+        Needs { private_files: &config.private_files, configuration: vec![&arguments.config], ..Needs::default() };
+    prepare::give_up_root(&config.runs_as, &[needs])?;
     smoke::run(&config)
 }

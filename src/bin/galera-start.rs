@@ -25,7 +25,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    cli::main("galera-start", |arguments: Arguments| run(&arguments))
+    cli::in_background("galera-start", |arguments: &Arguments| &arguments.daemon, run)
 }
 
 fn run(arguments: &Arguments) -> Result<Exit> {
@@ -37,14 +37,15 @@ fn run(arguments: &Arguments) -> Result<Exit> {
     log::set_instance(&config.instance);
     let daemon = Daemon::named("galera-start", &config.paths.run_dir, &config.paths.log_dir);
     if arguments.daemon.stop {
+        // The lock, which says whom to stop, lies in a folder of that user's.
+        prepare::become_user(&config.mariadb.user)?;
         // The supervisor's own bounds, and a little for what comes before and after.
         daemon.stop(config.timeouts.leave_grace + config.timeouts.stop + std::time::Duration::from_secs(15))?;
         return Ok(Exit::Done);
     }
     Daemon::settle();
-    prepare::member(&config)?;
     open_files::allow(config.open_files)?;
-    prepare::become_user(&config.mariadb.user)?;
+    prepare::give_up_root(&config.mariadb.user, &[prepare::of_member(&config, &[&arguments.daemon.config])?])?;
     if arguments.daemon.detach {
         daemon.detach()?;
         return Ok(Exit::Done);

@@ -18,9 +18,15 @@ pub struct Health {
     pub sentence: String,
 }
 
+/// What is said of a member that lacks nothing.
+const SERVES: &str = "serves";
+
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.fit { f.write_str(&self.word) } else { write!(f, "{}: {}", self.word, self.sentence) }
+        match self.sentence.as_str() {
+            SERVES => f.write_str(&self.word),
+            sentence => write!(f, "{}: {sentence}", self.word),
+        }
     }
 }
 
@@ -54,6 +60,9 @@ pub fn health(of: &Observation, fitness: Fitness) -> Health {
             "disconnected",
             "mariadbd runs, but is in no group of members; it does not come back by itself".into(),
         ),
+        (ClusterStatus::NonPrimary, LocalState::Joining) => {
+            unfit("joining", "this member is receiving what it has missed".into())
+        }
         (ClusterStatus::NonPrimary, _) => unfit(
             "non-primary",
             format!(
@@ -66,12 +75,12 @@ pub fn health(of: &Observation, fitness: Fitness) -> Health {
         (_, LocalState::Donor) if !fitness.when_donor => {
             unfit("not synced", "this member is a donor, or desynced by hand".into())
         }
-        (_, LocalState::Synced | LocalState::Donor) => serving(wsrep, fitness),
+        (_, LocalState::Synced | LocalState::Donor) => hindered(of).unwrap_or_else(|| serving(wsrep, &of.sql, fitness)),
         (_, LocalState::Initialized) => unfit("initialized", format!("Galera says {}", wsrep.local_state_comment)),
     }
 }
 
-fn serving(wsrep: &Wsrep, fitness: Fitness) -> Health {
+fn serving(wsrep: &Wsrep, sql: &Sql, fitness: Fitness) -> Health {
     let unfit = |word: &str, sentence: &str| Health { fit: false, word: word.into(), sentence: sentence.into() };
     if !wsrep.ready {
         unfit("not-ready", "wsrep_ready is OFF: statements are refused")
@@ -83,7 +92,27 @@ fn serving(wsrep: &Wsrep, fitness: Fitness) -> Health {
     } else if wsrep.read_only && !fitness.when_read_only {
         unfit("read-only", "read_only is ON")
     } else {
-        Health { fit: true, word: "synced".into(), sentence: "serves".into() }
+        // Who is connected is served, and nobody is better off cut (I3): others would take the places at the next one.
+        let full =
+            matches!(sql, Sql::TooManyConnections).then_some(", and has no connection left for others (error 1040)");
+        Health { fit: true, word: "synced".into(), sentence: format!("{SERVES}{}", full.unwrap_or_default()) }
+    }
+}
+
+/// What keeps a member that Galera calls well from doing what clients ask for: they are better off at another one. What
+/// ends by itself is waited for.
+fn hindered(of: &Observation) -> Option<Health> {
+    /// A moment's fault is none of the member's.
+    const LASTING: u64 = 30;
+    let unfit = |word: &str, sentence: String| Some(Health { fit: false, word: word.into(), sentence });
+    let host = &of.host;
+    match (&of.stalled, &host.write_fault, &host.tmp_fault) {
+        (Some(stall), ..) if stall.behind.is_none() => {
+            unfit("writes-stalled", format!("writes have not got through for {} s: {}", stall.seconds, stall.waits))
+        }
+        (_, Some(fault), _) if host.write_fault_seconds >= LASTING => unfit("disk-fault", fault.clone()),
+        (.., Some(fault)) if host.tmp_fault_seconds >= LASTING => unfit("disk-fault", fault.clone()),
+        _ => None,
     }
 }
 
@@ -147,10 +176,11 @@ pub fn monit_word(of: &Observation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::observation::WriteStall;
     use crate::cluster::situation::*;
 
     #[test]
-    fn k4_k5_k14_s2_s9_every_state_has_its_word() {
+    fn k4_k5_k14_s2_s9_t6_t13_every_state_has_its_word() {
         use crate::galera::wsrep::ClusterStatus::{Disconnected, NonPrimary, Primary};
         use crate::galera::wsrep::LocalState::{Donor, Inconsistent, Initialized, Joined, Joining, Synced};
         let live = |status, state| primary(0, 9, &[0]).state(status, state);
@@ -179,6 +209,21 @@ mod tests {
             o.wsrep.as_mut().unwrap().cluster_state_uuid = None;
             o
         };
+        let stalled = |behind: Option<&str>| {
+            primary(0, 9, &[0]).with(|o| {
+                let (waits, behind) = ("session 118 (ALTER TABLE) is \"x\"".to_owned(), behind.map(str::to_owned));
+                o.stalled = Some(WriteStall { seconds: 31, waits, behind, before: Vec::new() });
+            })
+        };
+        let full = |seconds| {
+            primary(0, 9, &[0]).with(|o| {
+                (o.host.tmp_fault, o.host.tmp_fault_seconds) = (Some("/tmp: a small write fails".into()), seconds);
+            })
+        };
+        let logs_full = primary(0, 9, &[0]).with(|o| o.host.log_fault = Some("/log: a small write fails".into()));
+        let hangs = primary(0, 9, &[0]).with(|o| {
+            (o.host.write_fault, o.host.write_fault_seconds) = (Some("/store: hangs".into()), 31);
+        });
         let strict = Fitness { when_donor: false, when_read_only: false };
         let lenient = Fitness { when_donor: true, when_read_only: true };
         for (of, fitness, expected) in [
@@ -189,6 +234,7 @@ mod tests {
             (live(Primary, Joining), lenient, "joining"),
             (live(NonPrimary, Initialized), lenient, "non-primary"),
             (live(NonPrimary, Synced), lenient, "non-primary"),
+            (live(NonPrimary, Joining), lenient, "joining"),
             (live(Disconnected, Initialized), lenient, "disconnected"),
             (live(Disconnected, Inconsistent), lenient, "inconsistent"),
             (live(Primary, Initialized).wsrep(|w| w.on = false), lenient, "outside-galera"),
@@ -198,9 +244,17 @@ mod tests {
             (nil, lenient, "nil-history"),
             (wedged, lenient, "waiting-for-primary"),
             (receiving, lenient, "joining"),
+            (stalled(None), lenient, "writes-stalled"),
+            (stalled(Some("session 9 (ALTER TABLE)")), lenient, "synced"),
+            (full(29), lenient, "synced"),
+            (full(30), lenient, "disk-fault"),
+            (hangs, lenient, "disk-fault"),
+            (logs_full, lenient, "synced"),
             (running(0, 9), lenient, "starting"),
             (met(Sql::TimedOut), lenient, "hung"),
             (met(Sql::TooManyConnections), lenient, "too-many-connections"),
+            (live(Primary, Synced).with(|o| o.sql = Sql::TooManyConnections), lenient, "synced"),
+            (live(NonPrimary, Synced).with(|o| o.sql = Sql::TooManyConnections), lenient, "non-primary"),
             (met(Sql::Denied), lenient, "denied"),
             (down(0, 9), lenient, "stopped"),
             (down(0, 9).held(), lenient, "held"),

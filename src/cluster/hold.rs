@@ -10,11 +10,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{Proof, Rule};
+use super::lineage::{Branches, Incarnation, Lineage, group_apart, one_past};
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// The longest that a hold may be asked for, in seconds.
 pub const LONGEST_HOLD: u64 = 3600;
+
+/// The order under which the routes for clients of Cloud Foundry's galera-agent act, the same on all members: those
+/// clients know of none.
+pub const COMPATIBLE: Uuid = Uuid::from_u128(0x6d61_7269_6164_4220_8000_0000_0000_0001);
+/// Who holds then. The hold ends seconds after the client's last request.
+pub const COMPATIBLE_OWNER: &str = "a client of /stop_mysql";
 
 /// A granted hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,25 +120,48 @@ pub enum OrderedStart {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
-    /// Where the member must stand.
-    pub expect: Position,
+    /// What makes this beginning different from any other: the incarnation's.
+    pub id: Uuid,
+    /// Where the member must stand; none where a person begins a new history with data that has no position.
+    #[serde(default)]
+    pub expect: Option<Position>,
     /// The proof in words, for the lineage.
     pub proof: String,
     /// Whether a person named the member: then a position that is only a bound is gone on from too.
     pub forced: bool,
     /// What that person left out knowingly.
     pub left_out: Vec<String>,
+    /// The incarnations that it goes on from, as those tell them that were seen.
+    pub past: Lineage,
 }
 
 impl Begin {
-    /// As the proof says; none for a proof without a position, which no order carries out.
-    pub fn by(proof: &Proof) -> Option<Begin> {
-        Some(Begin {
-            expect: proof.position()?,
+    /// As the proof says; none for the very first deploy, which no order carries out.
+    pub fn by(proof: &Proof, id: Uuid) -> Option<Begin> {
+        (proof.rule() != Rule::FirstDeploy).then(|| Begin {
+            id,
+            expect: proof.position(),
             proof: proof.to_string(),
             forced: proof.rule() == Rule::Forced,
             left_out: proof.left_out().to_vec(),
+            past: proof.past().clone(),
         })
+    }
+
+    /// What this member begins by it, in the cluster of this name, and the past from which that goes on; `own` is what
+    /// it remembers of that itself.
+    pub fn incarnation(&self, by: &str, own: &Lineage, cluster: &str) -> (Incarnation, Lineage) {
+        let past = one_past([own, &self.past]).unwrap_or_else(|Branches| own.clone());
+        let (history, began_at) = self.expect.map_or((Uuid::NIL, 0), |at| (at.history(), at.seqno()));
+        let next = past.next(self.id, history, began_at, by);
+        let apart = || Some(group_apart(cluster, self.id));
+        let incarnation = Incarnation {
+            proof: self.proof.clone(),
+            left_out: self.left_out.clone(),
+            group: if self.left_out.is_empty() { next.group } else { apart() },
+            ..next
+        };
+        (incarnation, past)
     }
 }
 

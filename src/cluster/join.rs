@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::lineage::Tail;
+use super::member::listed;
 use super::memory::Memory;
 use super::primary::{Primaries, Primary};
 use super::standing::{Standing, Unknown};
@@ -23,17 +24,34 @@ pub enum MayJoin {
         /// Where it stands.
         position: Position,
     },
-    /// Its own state cannot be gone on from; all that it can have is part of the cluster's history, and
-    /// Galera gives it a full copy.
+    /// Its own state cannot be gone on from. As far as two witnesses tell, all that it can have is part of the cluster's
+    /// history; that is no knowledge, so its data is set aside before Galera gives it a full copy.
     Replaced {
         /// How far its data can go.
         at_most: Position,
     },
-    /// A state transfer into it was interrupted; what it had was judged when that one began.
+    /// It has data, and remembers no incarnation of the cluster: what it did before it was looked after is not known, so
+    /// its data is set aside before Galera gives it a full copy.
+    Unremembered {
+        /// Where it stands.
+        position: Position,
+    },
+    /// A full copy into it was interrupted; what it had was judged when that one began, and is gone.
     ResumeTransfer,
 }
 
-/// A member may not join. Each text is the sentence that the operator reads.
+impl MayJoin {
+    /// Whether it is known that the running cluster has all that is in the member's data directory. Where it is not, the
+    /// data is kept aside, whatever the rules concluded.
+    pub fn covered(&self) -> bool {
+        match self {
+            MayJoin::NoData | MayJoin::Behind { .. } | MayJoin::ResumeTransfer => true,
+            MayJoin::Replaced { .. } | MayJoin::Unremembered { .. } => false,
+        }
+    }
+}
+
+/// A member may not join (yet). Each text is the sentence that the operator reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MayNotJoin {
     /// It has transactions that the cluster lacks (Q10).
@@ -54,10 +72,32 @@ pub enum MayNotJoin {
     },
     /// The cluster's history cannot be told.
     ClusterUnknown,
+    /// It has more than the cluster has applied so far: that may only be on its way.
+    NotAppliedYet {
+        /// Where the member stands.
+        position: Position,
+        /// How far the cluster is.
+        applied: u64,
+    },
     /// A member of the cluster was bootstrapped by hand, and nobody has recorded from where.
     BootstrapUnrecorded(String),
+    /// Members of the cluster remember different pasts.
+    Branches(Vec<String>),
     /// Where the member stands cannot be told, so what would be lost cannot be told either.
     OwnPositionUnknown(String),
+}
+
+impl MayNotJoin {
+    /// Whether it ends by itself, or once another member is looked after; a person has nothing to decide.
+    pub fn passes(&self) -> bool {
+        match self {
+            MayNotJoin::NotAppliedYet { .. } | MayNotJoin::BootstrapUnrecorded(_) | MayNotJoin::Branches(_) => true,
+            MayNotJoin::AheadOfCluster { .. }
+            | MayNotJoin::OtherHistory { .. }
+            | MayNotJoin::ClusterUnknown
+            | MayNotJoin::OwnPositionUnknown(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for MayJoin {
@@ -70,10 +110,14 @@ impl fmt::Display for MayJoin {
             MayJoin::Replaced { at_most } => {
                 write!(
                     f,
-                    "its own state cannot be gone on from, and all that it can have, up to {at_most}, is part of the cluster's history"
+                    "its own state cannot be gone on from, and up to {at_most} the cluster's history has it; the data is kept aside, and a full copy follows"
                 )
             }
-            MayJoin::ResumeTransfer => f.write_str("an interrupted state transfer is taken up again"),
+            MayJoin::Unremembered { position } => write!(
+                f,
+                "it stands at {position} and remembers no incarnation of the cluster, so that nothing proves that the cluster has all of it; the data is kept aside, and a full copy follows"
+            ),
+            MayJoin::ResumeTransfer => f.write_str("an interrupted full copy is begun again"),
         }
     }
 }
@@ -93,9 +137,18 @@ impl fmt::Display for MayNotJoin {
             MayNotJoin::ClusterUnknown => f.write_str(
                 "the running cluster reports no history (nil, or its members disagree); nothing is joined to that",
             ),
+            MayNotJoin::NotAppliedYet { position, applied } => write!(
+                f,
+                "this member stands at {position}, and the running cluster has applied {applied} so far; it joins once the rest is applied there"
+            ),
             MayNotJoin::BootstrapUnrecorded(member) => write!(
                 f,
-                "{member} was bootstrapped by hand, and its galera-start has not recorded from where; start it there, and this member decides anew"
+                "{member} was begun by hand, and its galera-start has not recorded from where; this member joins once that is done (on {member}: monit start mariadb)"
+            ),
+            MayNotJoin::Branches(members) => write!(
+                f,
+                "{} are in one primary component, and remember different incarnations of the cluster; this member joins once they agree. A member that was started by hand agrees with the others when its galera-start runs",
+                listed(members.iter().map(String::as_str))
             ),
             MayNotJoin::OwnPositionUnknown(why) => {
                 write!(
@@ -137,57 +190,75 @@ pub fn may_abandon(standing: &Standing, memory: &Memory, of: &Primaries) -> Resu
             Ok(Some(format!("a whole database of another history, {position}")))
         }
         Err(MayNotJoin::OwnPositionUnknown(why)) => Ok(Some(format!("data that cannot be told ({why})"))),
-        Err(no @ (MayNotJoin::ClusterUnknown | MayNotJoin::BootstrapUnrecorded(_))) => Err(no.to_string()),
+        Err(no) => Err(no.to_string()),
     }
 }
 
 /// May a stopped member join this primary component?
 pub fn may_join(standing: &Standing, memory: &Memory, primary: &Primary) -> Result<MayJoin, MayNotJoin> {
     let cluster = primary.history.ok_or(MayNotJoin::ClusterUnknown)?;
-    if *standing != Standing::Empty
-        && let Some(member) = &primary.unrecorded
-    {
+    // A member without data too: it would vouch later for a past that is not the whole one.
+    if let Some(member) = &primary.unrecorded {
         return Err(MayNotJoin::BootstrapUnrecorded(member.clone()));
+    }
+    if !primary.branches.is_empty() {
+        return Err(MayNotJoin::Branches(primary.branches.clone()));
     }
     if let Some(damage) = &memory.damaged {
         return Err(MayNotJoin::OwnPositionUnknown(format!("what this member remembers cannot be read ({damage})")));
     }
-    let (found, certain) = match standing {
+    let (position, certain) = match standing {
         Standing::Empty | Standing::Unknown { why: Unknown::DataGone, .. } => return Ok(MayJoin::NoData),
         Standing::Unknown { why: Unknown::TransferInterrupted, .. } => return Ok(MayJoin::ResumeTransfer),
+        // What the others found to differ is given up by a person only.
+        Standing::Unknown { why: Unknown::VotedOut, detail, .. } => {
+            return Err(MayNotJoin::OwnPositionUnknown(detail.clone()));
+        }
         // A bound is enough: all that it can have must be part of the cluster's history.
         Standing::Unknown { at_most: Some(position), .. } => (*position, false),
         Standing::Unknown { detail, .. } => {
             return Err(MayNotJoin::OwnPositionUnknown(detail.clone()));
         }
-        Standing::At { position, .. } => (*position, true),
-    };
-    // Galera forgets; a position that we remember and that is further than what is found counts.
-    let position = match memory.last_position {
-        Some(remembered) if remembered.history() == found.history() && remembered.seqno() > found.seqno() => remembered,
-        _ => found,
+        // Somebody made its last component primary by hand, and nobody has recorded from where.
+        Standing::At { position, .. } => (*position, memory.strange.is_none()),
     };
     if position.history() != cluster {
         return Err(MayNotJoin::OtherHistory { position, cluster });
     }
-    match primary.lineage.tail_of(position, memory.incarnation_at(position), &memory.lineage) {
-        Tail::Has { transactions, parted_at } => Err(MayNotJoin::AheadOfCluster { position, transactions, parted_at }),
-        // No bootstrap explains it, and still it is ahead: nobody told us of that bootstrap.
-        Tail::None if position.seqno() > primary.seqno => Err(MayNotJoin::AheadOfCluster {
-            position,
-            transactions: position.seqno() - primary.seqno,
-            parted_at: primary.seqno,
-        }),
-        Tail::None if certain => Ok(MayJoin::Behind { position }),
-        Tail::None => Ok(MayJoin::Replaced { at_most: position }),
+    let ahead = |parted_at: u64| {
+        let transactions = position.seqno() - parted_at;
+        Err(MayNotJoin::AheadOfCluster { position, transactions, parted_at })
+    };
+    if let Tail::Has { parted_at, .. } =
+        primary.lineage.tail_of(position, memory.incarnation_at(position), &memory.lineage)
+    {
+        return ahead(parted_at);
     }
+    // It was ahead of this cluster once, for no reason that any incarnation tells; what the cluster has committed at
+    // those numbers since is something else.
+    if let Some(passed) = memory.passed_at.filter(|p| p.history() == cluster && p.seqno() < position.seqno()) {
+        return ahead(passed.seqno());
+    }
+    match primary.applied {
+        Some(applied) if applied < position.seqno() => return ahead(applied),
+        // What this member has was delivered to all of its component. Others may have it in a queue (A2).
+        None if primary.seqno < position.seqno() => {
+            return Err(MayNotJoin::NotAppliedYet { position, applied: primary.seqno });
+        }
+        Some(_) | None => {}
+    }
+    Ok(match certain {
+        _ if !memory.is_witness() => MayJoin::Unremembered { position },
+        true => MayJoin::Behind { position },
+        false => MayJoin::Replaced { at_most: position },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cluster::lineage::Lineage;
-    use crate::cluster::memory::Joining;
+    use crate::cluster::memory::{Joining, Remembered};
     use crate::cluster::situation::{H, lineage};
     use crate::cluster::standing::Provenance;
 
@@ -203,6 +274,9 @@ mod tests {
             size: 1,
             history: Some(H),
             seqno,
+            applied: None,
+            branches: Vec::new(),
+            changing: false,
             lineage: lineage(&[(1, 0), (2, 34)]),
             unrecorded: None,
             unsettled: false,
@@ -210,7 +284,11 @@ mod tests {
     }
 
     fn memory(incarnation: u128, of: &[(u128, u64)]) -> Memory {
-        Memory { lineage: lineage(of), incarnation: Some(Uuid::from_u128(incarnation)), ..Memory::default() }
+        remembered(incarnation, of).into()
+    }
+
+    fn remembered(incarnation: u128, of: &[(u128, u64)]) -> Remembered {
+        Remembered { lineage: lineage(of), incarnation: Some(Uuid::from_u128(incarnation)), ..Remembered::default() }
     }
 
     fn word(verdict: Result<MayJoin, MayNotJoin>) -> &'static str {
@@ -218,9 +296,12 @@ mod tests {
             Ok(MayJoin::NoData) => "no data",
             Ok(MayJoin::Behind { .. }) => "behind",
             Ok(MayJoin::Replaced { .. }) => "replaced",
+            Ok(MayJoin::Unremembered { .. }) => "unremembered",
             Ok(MayJoin::ResumeTransfer) => "resume",
             Err(MayNotJoin::AheadOfCluster { .. }) => "ahead",
             Err(MayNotJoin::OtherHistory { .. }) => "other history",
+            Err(MayNotJoin::NotAppliedYet { .. }) => "not yet",
+            Err(MayNotJoin::Branches(_)) => "branches",
             Err(MayNotJoin::ClusterUnknown) => "cluster unknown",
             Err(MayNotJoin::BootstrapUnrecorded(_)) => "unrecorded",
             Err(MayNotJoin::OwnPositionUnknown(_)) => "own position unknown",
@@ -228,13 +309,15 @@ mod tests {
     }
 
     #[test]
-    fn q9_q10_h13_who_may_join() {
+    fn q9_q10_h13_a1_a2_a8_a11_t9_who_may_join() {
         let first = memory(1, &[(1, 0)]);
         let both = memory(2, &[(1, 0), (2, 34)]);
         let other =
             Standing::At { position: Position::new(Uuid::from_u128(0xdef), 5).unwrap(), from: Provenance::CleanStop };
         let unknown = Standing::unknown(Unknown::NoPosition, "crash in a DDL");
         let voted_out = Standing::unknown(Unknown::VotedOut, "differs");
+        let broke = Standing::Unknown { why: Unknown::JoinBroke, detail: String::new(), at_most: Position::new(H, 37) };
+        let elsewhere = Primary { history: Some(Uuid::from_u128(0xdef)), ..primary(100) };
         let bound = |seqno| Standing::Unknown {
             why: Unknown::NoPosition,
             detail: String::new(),
@@ -245,12 +328,16 @@ mod tests {
         let by_hand = Primary { unrecorded: Some("mysql/1".into()), ..primary(100) };
         let nil = Primary { history: None, ..primary(100) };
         let unlisted = Primary { lineage: Lineage::default(), ..primary(36) };
-        let remembers_more = Memory { last_position: Position::new(H, 37), ..first.clone() };
-        let failed_join = Memory {
-            joining: Some(Joining { from: Position::new(H, 30), incarnation: Some(Uuid::from_u128(2)) }),
-            ..first.clone()
-        };
-        let damaged = Memory { damaged: Some("torn".into()), ..Memory::default() };
+        let known = || remembered(1, &[(1, 0)]);
+        let remembers_more: Memory = Remembered { last_position: Position::new(H, 37), ..known() }.into();
+        let (from, incarnation) = (Position::new(H, 30), Some(Uuid::from_u128(2)));
+        let joining = Some(Joining { from, incarnation, print: None, overwritten: false });
+        let failed_join: Memory = Remembered { joining, ..known() }.into();
+        let damaged = Memory::torn("torn".into());
+        let passed: Memory = Remembered { superseded: true, passed_at: Position::new(H, 40), ..known() }.into();
+        let applied = |seqno| Primary { applied: Some(seqno), lineage: lineage(&[(1, 0)]), ..primary(seqno) };
+        let grown = |seqno| Primary { lineage: lineage(&[(1, 0)]), ..primary(seqno) };
+        let branches = Primary { branches: vec!["mysql/0".into(), "mysql/1".into()], ..primary(100) };
         for (standing, memory, primary, expected, why) in [
             (Standing::Empty, &Memory::default(), primary(100), "no data", "a fresh disk"),
             (gone, &remembers_more, primary(100), "no data", "its data directory was emptied: nothing is left to lose"),
@@ -259,9 +346,16 @@ mod tests {
             (at(37), &first, primary(36), "ahead", "Galera would abort: Reversing history"),
             (at(37), &first, primary(100), "ahead", "the silent fork: Galera would take it back by IST"),
             (at(50), &both, primary(100), "behind", "was there for the bootstrap"),
-            (at(120), &both, primary(100), "ahead", "ahead for no known reason"),
-            (at(37), &Memory::default(), unlisted, "ahead", "nobody keeps a lineage, and it is ahead"),
-            (at(30), &remembers_more, primary(100), "ahead", "the data directory was set back behind what we remember"),
+            (at(120), &both, primary(100), "not yet", "A2: the cluster may have it in a queue"),
+            (at(50), &first, applied(50), "behind", "A2: it has applied all of it by now"),
+            (at(50), &first, applied(49), "ahead", "A2: it has applied all that it got, and lacks the last"),
+            (at(50), &passed, grown(90), "ahead", "it was ahead at 40, and what came there since is something else"),
+            (at(40), &passed, grown(90), "behind", "exactly where it was passed"),
+            (at(37), &Memory::default(), unlisted, "not yet", "nobody keeps a lineage, and it is ahead"),
+            (at(30), &Memory::default(), primary(100), "unremembered", "A11: new to all of this, with data"),
+            (at(37), &Memory::default(), primary(100), "ahead", "A11: and with a tail"),
+            (at(30), &remembers_more, primary(100), "behind", "T9: its disk lost what it remembers"),
+            (at(30), &first, branches, "branches", "A8: nobody knows which past is the cluster's"),
             (at(40), &failed_join, primary(100), "behind", "a join was interrupted while it caught up by IST"),
             (at(30), &damaged, primary(100), "own position unknown", "its memory is torn"),
             (at(30), &first, by_hand, "unrecorded", "bootstrapped by hand behind our back"),
@@ -270,7 +364,9 @@ mod tests {
             (bound(30), &first, primary(100), "replaced", "a crash in a DDL, and all of it is in the cluster"),
             (bound(37), &first, primary(100), "ahead", "a crash in a DDL, with a tail"),
             (voted_out, &first, primary(100), "own position unknown", "voted out: its data differs"),
-            (transfer, &first, primary(100), "resume", "an interrupted state transfer"),
+            (transfer, &first, primary(100), "resume", "a full copy that broke off: nothing is left of what it had"),
+            (broke.clone(), &first, primary(100), "ahead", "A1: a join broke off, and its tail may still be there"),
+            (broke, &first, elsewhere, "other history", "A1: and it is of another history"),
             (at(30), &first, nil, "cluster unknown", "a cluster on the nil history"),
         ] {
             assert_eq!(word(may_join(&standing, memory, &primary)), expected, "{why}");
@@ -302,6 +398,20 @@ mod tests {
             let found = may_abandon(&standing, &first, &of);
             let text = found.map_or_else(|no| no, |stake| stake.unwrap_or_else(|| "no data".into()));
             assert!(text.contains(expected), "{why}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_the_cluster_is_not_known_to_have_is_not_covered() {
+        let position = Position::new(H, 5).unwrap();
+        for (may, covered) in [
+            (MayJoin::NoData, true),
+            (MayJoin::Behind { position }, true),
+            (MayJoin::ResumeTransfer, true),
+            (MayJoin::Replaced { at_most: position }, false),
+            (MayJoin::Unremembered { position }, false),
+        ] {
+            assert_eq!(may.covered(), covered, "{may:?}");
         }
     }
 }

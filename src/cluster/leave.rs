@@ -7,10 +7,12 @@
 
 use std::fmt;
 
+use super::join::may_join;
 use super::maintenance::Mode;
 use super::memory::Memory;
 use super::observation::{MemberView, Observation, Phase, Sql};
 use super::primary::{Primaries, primaries};
+use super::standing::Standing;
 use crate::galera::wsrep::{LocalState, Wsrep};
 
 /// What the director is about to do beyond the stop, as BOSH tells `pre-stop`.
@@ -57,18 +59,36 @@ impl fmt::Display for Free {
 
 /// Why a member may not leave (yet).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotNow(Others);
+pub enum NotNow {
+    /// The others could not do without it.
+    Others(Others),
+    /// Its disk is taken away with it, and nobody who stays is known to have all that is on it.
+    OnlyCopy {
+        /// Where it stands.
+        position: Standing,
+        /// Why the others are not known to have it.
+        because: String,
+    },
+}
 
 impl NotNow {
     /// Whether it is only a matter of waiting for a state transfer.
     pub fn passes(&self) -> bool {
-        self.0.unwell.is_empty() && self.0.unseen.is_empty()
+        match self {
+            NotNow::Others(others) => others.unwell.is_empty() && others.unseen.is_empty(),
+            NotNow::OnlyCopy { .. } => false,
+        }
     }
 }
 
 impl fmt::Display for NotNow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it would leave {} serving; {}", self.0.serving.len(), self.0)
+        match self {
+            NotNow::Others(others) => write!(f, "it would leave {} serving; {others}", others.serving.len()),
+            NotNow::OnlyCopy { position, because } => {
+                write!(f, "its disk would be deleted, and what is on it ({position}) may be nowhere else: {because}")
+            }
+        }
     }
 }
 
@@ -77,7 +97,7 @@ impl fmt::Display for NotNow {
 pub struct Others {
     /// They serve, in the primary component.
     pub serving: Vec<String>,
-    /// They left in order, or are leaving.
+    /// They left in order, or are leaving; or they serve, and are to be deleted.
     pub left: Vec<String>,
     /// They are receiving their state: this passes by itself.
     pub joining: Vec<String>,
@@ -149,23 +169,58 @@ pub fn may_leave(own: &Observation, others: &[MemberView], intent: Intent) -> Re
         return Ok(Free::OnlyMember);
     }
     if !takes_part(own, others) {
-        return Ok(Free::NotPrimary);
+        // No primary component is here to protect; what is on the disk is, if that goes too.
+        let nowhere_else = if intent.instance_deleted { only_copy(own, others) } else { None };
+        return nowhere_else.map_or(Ok(Free::NotPrimary), Err);
     }
     let observed = || others.iter().filter_map(MemberView::seen).chain([own]);
-    if Mode::of(observed()).over(&own.member.name).is_some() {
-        return Ok(Free::Maintenance);
+    let found = primaries(observed());
+    let free = match Mode::of(observed()).over(&own.member.name) {
+        Some(_) => Some(Free::Maintenance),
+        None => matches!(found, Primaries::Split(_)).then_some(Free::SplitBrain),
+    };
+    // Those that were cut off go on to report the view before for some seconds: that may be two components.
+    let apart = matches!(&found, Primaries::One(p) if !p.branches.is_empty() || p.unrecorded.is_some());
+    if intent.instance_deleted
+        && (free.is_some() || apart)
+        && let Some(nowhere_else) = only_copy(own, others)
+    {
+        // The others need not be asked, but a disk that goes too takes along what nobody else is known to have.
+        return Err(nowhere_else);
     }
-    if matches!(primaries(observed()), Primaries::Split(_)) {
-        return Ok(Free::SplitBrain);
+    if let Some(free) = free {
+        return Ok(free);
     }
     let others = Others::seen_by(own, others);
     // An unseen member may be gone: whoever stays must be the majority without it, and without this one.
     let missing = others.unseen.len() + usize::from(!intent.instance_deleted);
     let majority = others.unseen.is_empty() || others.serving.len() > missing;
     if !others.joining.is_empty() || !others.unwell.is_empty() || !majority {
-        return Err(NotNow(others));
+        return Err(NotNow::Others(others));
+    }
+    if intent.instance_deleted && others.serving.is_empty() {
+        let because = format!("no member that stays serves ({others})");
+        return Err(NotNow::OnlyCopy { position: own.position.clone(), because });
     }
     Ok(if others.serving.is_empty() { Free::LastOfAll } else { Free::Others(others.serving) })
+}
+
+/// What is lost with the disk of a member that is in no primary component, where it is not known that one has it.
+fn only_copy(own: &Observation, others: &[MemberView]) -> Option<NotNow> {
+    if own.position == Standing::Empty || own.position.is_mixture() {
+        return None;
+    }
+    let found = primaries(others.iter().filter_map(MemberView::seen).filter(|o| !o.going_for_good));
+    let because = match &found {
+        Primaries::One(primary) => match may_join(&own.position, &own.memory, primary) {
+            Ok(because) if because.covered() => return None,
+            Ok(because) => because.to_string(),
+            Err(no) => no.to_string(),
+        },
+        Primaries::None => "no member that stays is primary".into(),
+        Primaries::Split(_) => "there are two primary components".into(),
+    };
+    Some(NotNow::OnlyCopy { position: own.position.clone(), because })
 }
 
 /// Whether this member is, or may be, part of a primary component. One that hangs, or has no connection
@@ -182,13 +237,12 @@ fn takes_part(own: &Observation, others: &[MemberView]) -> bool {
 
 fn other(view: &MemberView, memory: &Memory) -> Other {
     let Some(seen) = view.seen() else {
-        return match memory.departed.contains(&view.member.name) {
-            true => Other::Left,
-            false => Other::Unseen(view.why_unseen().unwrap_or_default()),
-        };
+        // Whoever said that it leaves, and answers in whatever way by now, is up again, and not known to serve.
+        let gone = memory.departed.contains(&view.member.name) && view.why_alive().is_none();
+        return if gone { Other::Left } else { Other::Unseen(view.why_unseen().unwrap_or_default()) };
     };
     let supervisor = seen.supervisor.present();
-    if supervisor.is_some_and(|s| s.phase == Phase::Stopping) {
+    if supervisor.is_some_and(|s| s.phase == Phase::Stopping) || seen.going_for_good {
         return Other::Left;
     }
     match &seen.wsrep {

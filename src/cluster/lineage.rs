@@ -61,9 +61,19 @@ impl Lineage {
         self.newest().and_then(|i| i.group.as_deref())
     }
 
-    /// The number that the next incarnation will have.
-    pub fn next_number(&self) -> u32 {
-        self.newest().map_or(1, |i| i.number + 1)
+    /// The incarnation that goes on from this past, begun by this member after this transaction.
+    pub fn next(&self, id: Uuid, history: Uuid, began_at: u64, by: &str) -> Incarnation {
+        Incarnation {
+            number: self.newest().map_or(1, |i| i.number + 1),
+            id,
+            history,
+            began_at,
+            by: by.to_owned(),
+            at: String::new(),
+            proof: String::new(),
+            left_out: Vec::new(),
+            group: self.group().map(str::to_owned),
+        }
     }
 
     /// This lineage and one incarnation more.
@@ -73,10 +83,14 @@ impl Lineage {
         longer
     }
 
-    /// The longer of two, which members of one primary component copy from each other; the first
-    /// where both are as long.
-    pub fn longer<'a>(&'a self, other: &'a Lineage) -> &'a Lineage {
-        if other.0.len() > self.0.len() { other } else { self }
+    /// Whether this lineage is the other one, or goes on from it.
+    pub fn extends(&self, other: &Lineage) -> bool {
+        self.common_with(other).len() == other.0.len()
+    }
+
+    /// Whether an incarnation of this id is in it.
+    pub fn has(&self, id: Uuid) -> bool {
+        self.index_of(id).is_some()
     }
 
     /// The incarnations that both have in common, oldest first; after them they part.
@@ -120,6 +134,22 @@ impl Lineage {
             _ => Tail::None,
         }
     }
+}
+
+/// Members remember pasts of which none goes on from the other: they were begun apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Branches;
+
+/// The one past that all of these tell of, each as far as it knows: the longest, where it goes on from every other. Two
+/// branches are never mixed, whichever of them is longer.
+pub fn one_past<'a>(of: impl IntoIterator<Item = &'a Lineage>) -> Result<Lineage, Branches> {
+    let longest = of.into_iter().try_fold(None::<&Lineage>, |longest, next| match longest {
+        None => Ok(Some(next)),
+        Some(longest) if longest.extends(next) => Ok(Some(longest)),
+        Some(longest) if next.extends(longest) => Ok(Some(next)),
+        Some(_) => Err(Branches),
+    })?;
+    Ok(longest.cloned().unwrap_or_default())
 }
 
 /// A group name of its own for the incarnation of this id. What was left out of a forced bootstrap may be
@@ -172,11 +202,26 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_lineage_is_copied() {
-        let (short, long) = (lineage(&[(1, 0)]), lineage(&[(1, 0), (2, 5)]));
-        assert_eq!(short.longer(&long), &long);
-        assert_eq!(long.longer(&short), &long);
-        assert_eq!(long.next_number(), 3);
-        assert_eq!(Lineage::default().next_number(), 1);
+    // A8: of two branches neither the longer one nor the first one counts.
+    fn a8_branches_are_never_mixed() {
+        let branches = |all: &[&[(u128, u64)]]| {
+            let lineages: Vec<Lineage> = all.iter().map(|of| lineage(of)).collect();
+            one_past(&lineages).map(|found| found.incarnations().len())
+        };
+        type Past = &'static [(u128, u64)];
+        let cases: [(&[Past], Result<usize, Branches>, &str); 6] = [
+            (&[], Ok(0), "nobody knows any"),
+            (&[&[(1, 0)], &[(1, 0), (2, 5)]], Ok(2), "one goes on from the other"),
+            (&[&[(1, 0), (2, 5)], &[], &[(1, 0)]], Ok(2), "in any order, beside one that knows nothing"),
+            (&[&[(1, 0), (2, 5)], &[(1, 0), (9, 5)]], Err(Branches), "as long as each other"),
+            (&[&[(1, 0), (2, 5)], &[(1, 0), (9, 5), (10, 7)]], Err(Branches), "the longer one is no better"),
+            (&[&[(1, 0), (2, 5)], &[(1, 0)], &[(1, 0), (9, 5)]], Err(Branches), "beside what both have in common"),
+        ];
+        for (of, expected, why) in cases {
+            assert_eq!(branches(of), expected, "{why}");
+        }
+        for (past, number) in [(lineage(&[(1, 0), (2, 5)]), 3), (Lineage::default(), 1)] {
+            assert_eq!(past.next(Uuid::from_u128(9), H, 7, "mysql/0").number, number);
+        }
     }
 }

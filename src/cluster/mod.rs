@@ -5,7 +5,9 @@
 //! |---|---|
 //! | where does a member stand? | [`standing`] |
 //! | is there a primary component, or are there two? | [`primary`] |
+//! | how did a primary component come about: did somebody begin it by hand? | [`origin`] |
 //! | may this member join, or would that discard its data? | [`join`] |
+//! | from whom may it take its state? | [`donors`] |
 //! | may the saved view be restored? | [`restore`] |
 //! | may a member be bootstrapped, and what is the proof? | [`bootstrap`] |
 //! | so how does this member start now? | [`start`] |
@@ -21,6 +23,7 @@
 pub mod arbitration;
 pub mod bootstrap;
 pub mod diagnosis;
+pub mod donors;
 pub mod health;
 pub mod hold;
 pub mod join;
@@ -30,6 +33,7 @@ pub mod maintenance;
 pub mod member;
 pub mod memory;
 pub mod observation;
+pub mod origin;
 pub mod primary;
 pub mod recovery;
 pub mod restore;
@@ -39,6 +43,10 @@ pub mod started;
 pub mod timeline;
 
 #[cfg(test)]
+mod anything;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod sequences;
 #[cfg(test)]
 pub(crate) mod situation;

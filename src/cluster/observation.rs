@@ -11,14 +11,14 @@ use super::hold::{Hold, Outcome};
 use super::maintenance::{Kept, Stance};
 use super::member::Member;
 use super::memory::Memory;
-use super::standing::Standing;
+use super::standing::{Standing, Unknown};
 use super::start::AutoRecovery;
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
 use crate::galera::log_lines::Evidence;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
-use crate::galera::wsrep::{ClusterStatus, Wsrep};
+use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
 
 /// Everything that one agent can see of its own member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,15 @@ pub struct Observation {
     pub ports: Ports,
     /// What a fresh connection to the server met.
     pub sql: Sql,
+    /// Writes that do not get through here, once that has lasted.
+    #[serde(default)]
+    pub stalled: Option<WriteStall>,
+    /// Tables whose files are missing, as `schema/table`, by what MariaDB says of them since it was started.
+    #[serde(default)]
+    pub missing_tables: Vec<String>,
+    /// What was kept aside of this member's data, and lies beside it.
+    #[serde(default)]
+    pub kept_aside: Vec<String>,
     /// Galera's status, where SQL answered.
     pub wsrep: Option<Wsrep>,
     /// What lies in the data directory.
@@ -60,8 +69,15 @@ pub struct Observation {
     /// What it knows of maintenance.
     #[serde(default)]
     pub maintenance: Kept,
+    /// Whether BOSH is about to delete this instance, and its disk.
+    #[serde(default)]
+    pub going_for_good: bool,
     /// Where the member stands, concluded from the above by [`super::standing::standing`].
     pub position: Standing,
+    /// Whether all that its group had delivered when it was asked is applied in it. Only told to who asks for it: it
+    /// takes a causal read.
+    #[serde(default)]
+    pub applied_all: bool,
 }
 
 impl Observation {
@@ -80,15 +96,52 @@ impl Observation {
         let has = |had: Position| {
             self.position.position().and_then(|now| now.against(had).ok()).is_some_and(|than| than != Ordering::Less)
         };
-        self.lives_without_quorum() || had.is_some_and(has)
+        // One whose join has not ended receives what the others had before it came; Galera calls it by the same state.
+        self.lives_without_quorum() && self.memory.joining.is_none() || had.is_some_and(has)
     }
 
-    /// Whether this member was bootstrapped, or promoted with `pc.bootstrap`, and its lineage does not tell
-    /// of it: somebody did so behind our back. Of a promoted component its representative tells.
-    pub fn bootstrap_unrecorded(&self) -> bool {
-        let view = self.disk.saved_view.present().filter(|v| v.represented_here());
-        self.process.as_ref().is_some_and(|p| !self.memory.knows_bootstrap_of(p))
-            || view.is_some_and(|v| !self.memory.explains(v))
+    /// Whether this member, being primary, does not know how its component came about: somebody began or promoted it
+    /// behind the back of its supervisor, by whatever means, or it came there by another way than a join that was judged.
+    pub fn beginning_unrecorded(&self) -> bool {
+        let Some(wsrep) = self.wsrep.as_ref().filter(|w| w.is_primary()) else { return false };
+        !self.memory.explains(self.process.as_ref(), self.disk.saved_view.present(), wsrep.gcomm_uuid)
+    }
+
+    /// Whether its position was looked for so often that nobody waits for the next time.
+    pub fn looks_in_vain(&self) -> bool {
+        self.unfound().is_some_and(|times| times > LOOKED_FOR_SOON)
+    }
+
+    /// Whether its position was not found, and is looked for again within seconds: most of what prevents it (a full disk, a
+    /// kill) is over by then.
+    pub fn looks_again_soon(&self) -> bool {
+        self.unfound().is_some_and(|times| times <= LOOKED_FOR_SOON)
+    }
+
+    /// How often in a row its position was not found, if it was not.
+    fn unfound(&self) -> Option<u32> {
+        let failed = matches!(self.position, Standing::Unknown { why: Unknown::Failed, .. });
+        self.supervisor.present().filter(|_| failed).map(|s| s.unfound.unwrap_or(u32::MAX))
+    }
+
+    /// Whether this member and another one, both primary, are in one and the same view. Galera writes the view to disk the
+    /// moment that the group changes; SQL tells of it once all that came before is applied, and is asked where a file is not
+    /// there.
+    pub fn shares_view(&self, other: &Observation) -> bool {
+        match (self.disk.saved_view.present(), other.disk.saved_view.present()) {
+            (Some(own), Some(theirs)) => own.same_view(theirs),
+            _ => self.wsrep.as_ref().zip(other.wsrep.as_ref()).is_some_and(|(own, theirs)| own.same_view(theirs)),
+        }
+    }
+
+    /// Whether the others voted it out: its server runs, for whoever looks into it, and takes part in nothing any more.
+    pub fn is_voted_out(&self) -> bool {
+        self.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Inconsistent)
+    }
+
+    /// Whether its server runs, and may be in a component or come into one.
+    pub fn takes_part(&self) -> bool {
+        self.process.is_some() && !self.is_voted_out()
     }
 
     /// Whether SQL is open and Galera says that there is no quorum.
@@ -96,6 +149,9 @@ impl Observation {
         self.wsrep.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary)
     }
 }
+
+/// So often in a row a position is looked for again within seconds: for half a minute in all.
+const LOOKED_FOR_SOON: u32 = 3;
 
 /// Who answers, and what it believes the cluster to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +227,25 @@ pub struct Supervisor {
     /// What maintenance means to it.
     #[serde(default)]
     pub stance: Stance,
+    /// What it had, and what its disk had instead when that was last looked at: the disk lost what is in between.
+    #[serde(default)]
+    pub fell_back: Option<FellBack>,
+    /// Tables without their file, as `schema/table`, when it last looked at data at rest. One that InnoDB keeps in its
+    /// system tablespace looks the same.
+    #[serde(default)]
+    pub lacks_tables: Vec<String>,
+    /// How often in a row its position was looked for and not found; none where an earlier release does not tell.
+    #[serde(default)]
+    pub unfound: Option<u32>,
+}
+
+/// A position that a disk does not reach any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FellBack {
+    /// What the member was known to have had.
+    pub had: Position,
+    /// What was found.
+    pub found: Position,
 }
 
 /// What `galera-start` is doing.
@@ -202,20 +277,26 @@ pub struct Child {
     pub mode: StartMode,
     /// Seconds since it was started or adopted.
     pub seconds: u64,
-    /// What it and its scripts have done so far: grows while there is progress, in no unit.
+    /// How often it was seen to have come further on its way up: bytes that arrived, transactions applied, storage read.
     pub work: u64,
-    /// A full copy that a donor was found for, and of which nothing arrives.
+    /// A state transfer that a donor was found for, and since when nothing of it arrives.
     #[serde(default)]
     pub standstill: Option<Standstill>,
+    /// A state transfer out of this member, and since when nothing of it is sent.
+    #[serde(default)]
+    pub giving: Option<Standstill>,
 }
 
 /// A state transfer that stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standstill {
-    /// For so many seconds nothing of it was written.
+    /// For so many seconds nothing of it has come further.
     pub seconds: u64,
-    /// After so many it is given up, and begun anew.
+    /// After so many it is given up.
     pub limit: u64,
+    /// Whether it is a full copy; none while that is not known.
+    #[serde(default)]
+    pub full: Option<bool>,
 }
 
 /// How a `mariadbd` was started.
@@ -259,6 +340,28 @@ pub struct Deaths {
     pub in_a_row: u32,
     /// How it last ended, in words.
     pub last_end: Option<String>,
+    /// How often it died within the last hour, also where it was Synced in between.
+    #[serde(default)]
+    pub last_hour: u32,
+    /// How many seconds lie between the first and the last of these.
+    #[serde(default)]
+    pub within_seconds: u64,
+    /// How often it died since the agent began.
+    #[serde(default)]
+    pub counted: u64,
+}
+
+/// Statements that write and do not come further, on a member that Galera itself calls well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteStall {
+    /// For so many seconds.
+    pub seconds: u64,
+    /// The one that all others wait for, or has waited longest: its session, its first words, its state.
+    pub waits: String,
+    /// What is at work meanwhile, and ends by itself; none where nothing is.
+    pub behind: Option<String>,
+    /// Sessions that were there before, and may hold the lock.
+    pub before: Vec<String>,
 }
 
 /// What tells one process from any other on its VM.
@@ -366,6 +469,11 @@ impl Disk {
         };
         self.unreadable.is_some() || trace || self.user_databases || self.cache_history.is_some()
     }
+
+    /// Whether Galera's file says that this member left in order at this position.
+    pub fn claims(&self, position: Position) -> bool {
+        self.grastate.present().and_then(Grastate::clean_position) == Some(position)
+    }
 }
 
 /// The VM.
@@ -377,9 +485,21 @@ pub struct Host {
     pub free_inodes: Option<u64>,
     /// How long a small write and fsync took there, in milliseconds; none while it hangs.
     pub write_milliseconds: Option<u64>,
-    /// That this write hangs or failed, in words; none while all is well, or nothing is known yet.
+    /// That this write hangs or failed, and where, in words; none while all is well, or nothing is known yet.
     #[serde(default)]
     pub write_fault: Option<String>,
+    /// For how many seconds that has been so.
+    #[serde(default)]
+    pub write_fault_seconds: u64,
+    /// The same of the directory of temporary files: sorting, and what changes tables, fails without it.
+    #[serde(default)]
+    pub tmp_fault: Option<String>,
+    /// For how many seconds that has been so.
+    #[serde(default)]
+    pub tmp_fault_seconds: u64,
+    /// The same of the directory of logs: scripts of state transfers end at their first line.
+    #[serde(default)]
+    pub log_fault: Option<String>,
     /// Load average over one minute.
     pub load: Option<f64>,
 }
@@ -446,7 +566,8 @@ impl MemberView {
         }
     }
 
-    /// Whether the VM answers, and nothing of ours listens on it: neither agent nor `mariadbd`.
+    /// Whether the VM answers, and nothing of ours listens on it: neither agent nor `mariadbd`. That tells nothing of
+    /// what ran there before.
     pub fn nothing_runs(&self) -> bool {
         matches!((&self.sight, self.galera_port), (Sight::Refused, Some(PortAnswer::Refused)))
     }
@@ -456,6 +577,19 @@ impl MemberView {
         match &self.sight {
             Sight::Seen(observation) => Some(observation),
             _ => None,
+        }
+    }
+
+    /// What of a member that is not seen answers all the same, as a clause: then it lives, whatever it is. An address
+    /// that another instance has by now says nothing about it.
+    pub fn why_alive(&self) -> Option<String> {
+        match (&self.sight, self.galera_port) {
+            (Sight::Seen(_), _) => None,
+            (Sight::Unusable(why), _) => Some(format!("its agent answers, and the answer cannot be used: {why}")),
+            (Sight::Refused | Sight::Silent(_) | Sight::Another(_), Some(PortAnswer::Open)) => {
+                Some("its agent does not answer, and its group port is open".into())
+            }
+            (Sight::Refused | Sight::Silent(_) | Sight::Another(_), _) => None,
         }
     }
 

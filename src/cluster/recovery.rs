@@ -44,6 +44,13 @@ pub fn recovery(cluster: &Cluster, views: &[MemberView]) -> Recovery {
             if let Some(why) = primary.about_to_fall(views) {
                 return Recovery::UnderWay(why);
             }
+            // Or in two, of which one has not noticed yet.
+            if primary.changing && !primary.branches.is_empty() {
+                let who = listed(primary.branches.iter().map(String::as_str));
+                return Recovery::UnderWay(format!(
+                    "{who} report one primary component, and remember different incarnations"
+                ));
+            }
             let out: Vec<(String, String)> = views
                 .iter()
                 .filter(|v| !primary.synced.contains(&v.member.name))
@@ -85,7 +92,11 @@ fn in_vain(views: &[MemberView], members: &[String]) -> bool {
 fn busy(of: &Observation, alone: bool) -> Option<String> {
     let supervisor = of.supervisor.present()?;
     let name = &of.member.name;
+    if of.looks_again_soon() {
+        return Some(format!("the position of {name} was not found, and is looked for again: {}", of.position));
+    }
     match supervisor.phase {
+        Phase::Recovering if of.looks_in_vain() => None,
         Phase::Preparing | Phase::Recovering | Phase::Starting | Phase::Stopping => {
             Some(format!("{name}: {}", supervisor.detail))
         }
@@ -147,6 +158,7 @@ mod tests {
     fn s1_s3_s11_s17_h6_h11_what_brings_a_cluster_back() {
         let three = |n| primary(n, 9, &[0, 1, 2]);
         let pair = |n| primary(n, 9, &[0, 1]);
+        let in_vain = |n| down(n, 9).unfound_after(4).phase(Phase::Recovering);
         let looking = |n| down(n, 9).unknown(Unknown::NotLookedYet).phase(Phase::Recovering);
         let saved = |n| down(n, 9).saved(view(n, 6, &[0, 1]));
         let alive = |n, seconds| {
@@ -170,6 +182,15 @@ mod tests {
             (together(20), "begin mysql/0 (Promote)", "and where it does not, nobody waits for ever"),
             (vec![seen(three(0)), seen(three(1)), seen(three(2))], "healthy", "all well"),
             (vec![seen(pair(0)), seen(pair(1)), seen(down(2, 9))], "primary, out: mysql/2", "one is out"),
+            (
+                vec![
+                    seen(three(0)),
+                    seen(three(1)),
+                    seen(primary(2, 12, &[2]).remembers(remembering(&[(1, 0), (9, 9)]))),
+                ],
+                "under way: mysql/0, mysql/1, mysql/2 report one",
+                "u9: one was promoted apart a moment ago, and the others have not noticed",
+            ),
             (
                 vec![seen(pair(0)), seen(pair(1)), silent(2)],
                 "primary, out: mysql/2",
@@ -195,6 +216,16 @@ mod tests {
                 vec![seen(looking(0)), seen(down(1, 8)), seen(down(2, 7))],
                 "under way: mysql/0",
                 "one is still recovering",
+            ),
+            (
+                vec![seen(down(0, 9).unfound_after(3)), seen(down(1, 8)), seen(down(2, 7))],
+                "under way: the position of mysql/0",
+                "s5: what prevented it may be over in a moment",
+            ),
+            (
+                vec![seen(in_vain(0)), seen(down(1, 8)), seen(down(2, 7))],
+                "the position is not known of mysql/0",
+                "t1: it tries again what failed before, and nobody waits for that",
             ),
             (
                 vec![seen(down(0, 9)), seen(two(1, 5)), seen(two(2, 5))],

@@ -4,14 +4,14 @@
 //! waits without a time-out otherwise. So a member starts with its saved view only after it has seen
 //! that all members of that view are back and say the same.
 
-use super::bootstrap::{in_newest_incarnation, longest_lineage};
-use super::lineage::Lineage;
+use super::bootstrap::{in_newest_incarnation, open_beginnings, tail_at, vanished};
+use super::lineage::{Branches, Lineage, Tail, one_past};
 use super::maintenance::{Mode, may_start};
 use super::member::listed;
 use super::observation::{MemberView, Observation, Phase};
 use super::standing::Standing;
 use crate::galera::gvwstate::SavedView;
-use crate::galera::position::OneHistory;
+use crate::galera::position::{OneHistory, Position};
 
 /// What becomes of a saved view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,29 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
     let seen: Vec<&Observation> = others.iter().filter_map(MemberView::seen).chain([own]).collect();
     let saved = |o: &&Observation| o.disk.saved_view.present().cloned();
 
-    // A view of a minority may have been left behind by a bootstrap that was forced where nobody of us looks.
+    // A view of a minority may have been left behind by a bootstrap that was forced where nobody of us looks. A member
+    // that remembers nothing would not know of that one.
     let expected = others.len() + 1;
-    if 2 * seen.len() <= expected {
-        return Restore::NotYet(format!("{} of {expected} members are seen, which is no majority", seen.len()));
+    let witnesses = seen.iter().filter(|o| o.memory.is_witness()).count();
+    if 2 * witnesses <= expected {
+        return Restore::NotYet(format!(
+            "{witnesses} of {expected} members are seen and remember the cluster's past, which is no majority"
+        ));
+    }
+    // An order that holds members may be about to begin from one of them: a member that was left out of it for missing, and
+    // comes back at this moment, must not go on by itself beside.
+    if let Some((name, hold)) = seen.iter().find_map(|o| Some((&o.member.name, o.supervisor.present()?.hold.as_ref()?)))
+    {
+        return Restore::NotYet(format!("{name} is held by {}", hold.owner));
+    }
+    if let Some((name, why)) = others.iter().find_map(|v| Some((&v.member.name, v.why_alive()?))) {
+        return Restore::NotYet(format!("{name} may be alive: {why}"));
+    }
+    if let Some((name, why)) = open_beginnings(&seen).pop() {
+        return Restore::NotYet(format!("{name}: {why}"));
+    }
+    if own.memory.strange_to(view) {
+        return Restore::NotYet("the saved view was made primary by hand, and nobody has recorded that".into());
     }
     let mut partners = Vec::new();
     for uuid in &view.members {
@@ -64,7 +83,10 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
         return Restore::NotYet(format!("{name} has {newer} than this member's"));
     }
     // A view from before a bootstrap that its members did not take part in must not become primary again.
-    let lineage = longest_lineage(&seen);
+    let lineage = match one_past(seen.iter().map(|o| &o.memory.lineage)) {
+        Ok(lineage) => lineage,
+        Err(Branches) => return Restore::NotYet("the members remember different incarnations".into()),
+    };
     if let Some(behind) = partners.iter().find(|o| !in_newest_incarnation(o, &lineage)) {
         return Restore::NotYet(format!(
             "a later incarnation of the cluster is known than the one that {} was last in",
@@ -75,7 +97,10 @@ pub fn may_restore(own: &Observation, others: &[MemberView]) -> Restore {
     if let Some(why) = partners.iter().find_map(|o| unfit(o, &mode)) {
         return Restore::NotYet(why);
     }
-    if let Some(why) = behind_others(&partners, view, &seen, expected, &lineage) {
+    let members: Vec<(&str, &str)> =
+        others.iter().map(|v| (&*v.member.name, &*v.member.id)).chain([(&*own.member.name, &*own.member.id)]).collect();
+    let vanished = vanished(&seen, &members);
+    if let Some(why) = behind_others(&partners, view, &seen, expected, &vanished, &lineage) {
         return Restore::NotYet(why);
     }
     let positions = partners.iter().filter_map(|o| Some((o.member.name.clone(), o.position.position()?)));
@@ -104,9 +129,6 @@ fn unfit(partner: &Observation, mode: &Mode) -> Option<String> {
     let Some(supervisor) = partner.supervisor.present() else {
         return Some(format!("the supervisor of {name} does not run"));
     };
-    if let Some(hold) = &supervisor.hold {
-        return Some(format!("{name} is held by {}", hold.owner));
-    }
     if partner.process.is_none()
         && let Err(why) = may_start(partner, mode)
     {
@@ -129,16 +151,31 @@ fn behind_others(
     view: &SavedView,
     seen: &[&Observation],
     expected: usize,
+    vanished: &[(String, String)],
     lineage: &Lineage,
 ) -> Option<String> {
-    let furthest = |of: &[&Observation]| of.iter().filter_map(|o| Some(o.position.at_most()?.seqno())).max();
+    let positions = || partners.iter().filter_map(|o| o.position.position());
+    let furthest = positions().max_by_key(|p| p.seqno())?;
     // Not those that went on separately from an earlier incarnation: they are refused, and keep what they have.
-    let mut others = seen.iter().filter(|o| in_newest_incarnation(o, lineage));
-    if let Some(ahead) = others.find(|o| furthest(&[o]) > furthest(partners)) {
+    let of_this_past = |o: &&&Observation, at: Position| tail_at(o, at, lineage) == Tail::None;
+    let ahead = seen.iter().find(|o| {
+        let at = o.position.at_most().filter(|at| at.history() == furthest.history());
+        at.is_some_and(|at| at.seqno() > furthest.seqno() && of_this_past(o, at))
+    });
+    if let Some(ahead) = ahead {
         return Some(format!("{} at {} is ahead of all members of the saved view", ahead.member.name, ahead.position));
     }
-    let told = seen.iter().filter(|o| !o.position.may_have_lost_all()).count();
-    let all_told = told == expected || partners.iter().any(|o| o.caught_up_with(view));
+    let had_more = seen.iter().find_map(|o| {
+        let had = o.memory.beyond(furthest)?;
+        of_this_past(&o, had)
+            .then(|| format!("{} had {had}, and no member of the saved view has that much", o.member.name))
+    });
+    if had_more.is_some() {
+        return had_more;
+    }
+    // Known is where it stands, or that nothing is left of what it had.
+    let told = seen.iter().filter(|o| o.position.at_most().is_some() || o.position.is_mixture()).count();
+    let all_told = (told == expected && vanished.is_empty()) || partners.iter().any(|o| o.caught_up_with(view));
     (!all_told).then(|| {
         "not all members are seen with their data, and no member of the saved view was seen to have applied all that came before it"
             .into()
@@ -212,6 +249,18 @@ mod tests {
             (all(2), vec![seen(pair(0)), seen(pair(1))], "mysql/0 has a newer saved view", "seed 000: the stale one"),
             (all(0), vec![seen(all(1)), silent(2)], "not seen: mysql/2", "one of the view is missing"),
             (all(0), vec![seen(all(1)), seen(down(2, 9))], "2 of them are back", "one has lost its view"),
+            (
+                all(0),
+                vec![seen(all(1)), seen(all(2).caught_up()), silent(3), silent(4)],
+                "mysql/0+mysql/1+mysql/2",
+                "three of five are a majority",
+            ),
+            (
+                pair(0),
+                vec![seen(pair(1).caught_up()), silent(2), silent(3)],
+                "2 of 4 members are seen",
+                "half of them are none",
+            ),
             (all(0), vec![seen(all(1).held()), seen(all(2))], "mysql/1 is held", "one is held"),
             (
                 all(0),

@@ -4,7 +4,7 @@ use super::hold::Hold;
 use super::lineage::{Incarnation, Lineage};
 use super::maintenance::{Kept, Notice, Says, Scope, Stance};
 use super::member::{Cluster, Member};
-use super::memory::{CaughtUp, Memory};
+use super::memory::{CaughtUp, Memory, Remembered};
 use super::observation::*;
 use super::standing::{Provenance, Standing, Unknown};
 use super::start::AutoRecovery;
@@ -69,6 +69,9 @@ pub fn down(n: u32, seqno: u64) -> Observation {
             view_seconds: None,
             unsettled: None,
             stance: Stance::default(),
+            fell_back: None,
+            lacks_tables: Vec::new(),
+            unfound: Some(0),
         })),
         process: None,
         process_seconds: None,
@@ -76,6 +79,9 @@ pub fn down(n: u32, seqno: u64) -> Observation {
         log: Vec::new(),
         ports: Ports::default(),
         sql: Sql::Closed { why: "down".into() },
+        stalled: None,
+        missing_tables: Vec::new(),
+        kept_aside: Vec::new(),
         wsrep: None,
         disk: Disk {
             unreadable: None,
@@ -88,9 +94,11 @@ pub fn down(n: u32, seqno: u64) -> Observation {
         host: Host::default(),
         peers: Vec::new(),
         arbitrators: Vec::new(),
-        memory: Memory::default(),
+        memory: remembering(&[(1, 0)]),
         maintenance: Kept::default(),
+        going_for_good: false,
         position,
+        applied_all: false,
     }
 }
 
@@ -104,7 +112,7 @@ pub fn down_of(members: u32, n: u32, seqno: u64) -> Observation {
 /// What a member remembers that was last in the newest of these incarnations, as (id, began at).
 pub fn remembering(incarnations: &[(u128, u64)]) -> Memory {
     let lineage = lineage(incarnations);
-    Memory { incarnation: lineage.newest().map(|i| i.id), lineage, ..Memory::default() }
+    Remembered { incarnation: lineage.newest().map(|i| i.id), lineage, ..Remembered::default() }.into()
 }
 
 /// A lineage of these incarnations, as (id, began at).
@@ -128,6 +136,7 @@ pub fn lineage(incarnations: &[(u128, u64)]) -> Lineage {
 pub fn empty(n: u32) -> Observation {
     let mut o = down(n, 0);
     o.position = Standing::Empty;
+    o.memory = Memory::default();
     o.disk = Disk {
         unreadable: None,
         initialised: true,
@@ -144,9 +153,10 @@ pub fn primary(n: u32, seqno: u64, members: &[u32]) -> Observation {
     let mut o = running(n, seqno);
     let mut wsrep = synced(&H.to_string(), seqno);
     wsrep.cluster_size = u32::try_from(members.len()).unwrap();
+    wsrep.gcomm_uuid = Some(group_uuid(n));
     wsrep.incoming_addresses = members.iter().map(|m| format!("10.0.0.{m}:3306")).collect::<Vec<_>>().join(",");
     o.wsrep = Some(wsrep);
-    o.memory = remembering(&[(1, 0)]);
+    o = o.remembers(remembering(&[(1, 0)]));
     o.sql = Sql::Open { milliseconds: 1 };
     o.position = Standing::At { position: at(seqno), from: Provenance::LiveSql };
     o
@@ -182,17 +192,21 @@ pub fn wedged(n: u32, seqno: u64, group: u32) -> Observation {
 /// A member that lives without quorum, in a component of so many members.
 pub fn non_primary(n: u32, seqno: u64, group: u32) -> Observation {
     let o = primary(n, seqno, &[n]).state(ClusterStatus::NonPrimary, LocalState::Initialized);
-    o.remembers(Memory::default()).wsrep(|w| w.cluster_size = group)
+    o.wsrep(|w| w.cluster_size = group)
+}
+
+/// The UUID by which a group knows `mysql/N`.
+pub fn group_uuid(n: u32) -> Uuid {
+    Uuid::from_u128(u128::from(n + 1) << 96 | 0x8000 << 48 | 1)
 }
 
 /// A saved view of number `seq` with these members.
 pub fn view(me: u32, seq: u32, members: &[u32]) -> File<SavedView> {
-    let uuid = |n: &u32| Uuid::from_u128(u128::from(*n + 1) << 96 | 0x8000 << 48 | 1);
     File::Present(SavedView {
-        my_uuid: uuid(&me),
+        my_uuid: group_uuid(me),
         seq,
-        representative: uuid(&0),
-        members: members.iter().map(uuid).collect(),
+        representative: group_uuid(0),
+        members: members.iter().copied().map(group_uuid).collect(),
         bootstrap: false,
     })
 }
@@ -307,6 +321,15 @@ impl Observation {
         self.held().phase(Phase::Serving)
     }
 
+    /// Its position was looked for so often in vain.
+    pub(crate) fn unfound_after(self, times: u32) -> Observation {
+        self.unknown(Unknown::Failed).with(|o| {
+            if let SupervisorSight::Present(supervisor) = &mut o.supervisor {
+                supervisor.unfound = Some(times);
+            }
+        })
+    }
+
     pub(crate) fn without_supervisor(mut self) -> Observation {
         self.supervisor = SupervisorSight::Absent { why: "not there".into() };
         self
@@ -362,9 +385,21 @@ impl Observation {
         self
     }
 
+    /// Of one that lives, also how it came to its component.
     pub(crate) fn remembers(mut self, memory: Memory) -> Observation {
         self.memory = memory;
+        self.memory.explained_as = self.wsrep.as_ref().and_then(|w| w.gcomm_uuid);
         self
+    }
+
+    /// It does not know how it came to its component: somebody put it there by hand.
+    pub(crate) fn unexplained(self) -> Observation {
+        self.with(|o| o.memory.explained_as = None)
+    }
+
+    /// All that its group had delivered when it was asked is applied here.
+    pub(crate) fn applied_all(self) -> Observation {
+        self.with(|o| o.applied_all = true)
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::memory::Memory;
+use super::memory::{DataPrint, Joining, Memory};
 use super::observation::{Disk, File, Process};
+use crate::galera::gvwstate::SavedView;
+use crate::galera::log_lines::{Evidence, LogKind, last_process};
 use crate::galera::position::Position;
 use crate::galera::recovery::Recovered;
 use crate::galera::wsrep::{LocalState, Wsrep};
@@ -67,8 +69,10 @@ impl fmt::Display for Provenance {
 pub enum Unknown {
     /// Nobody has looked yet: the supervisor does not run, or is still at it.
     NotLookedYet,
-    /// A state transfer was under way: the data directory may be a mixture.
+    /// A full copy was writing into the data directory: what was there before is gone, and this is a mixture.
     TransferInterrupted,
+    /// A join broke off, and nothing tells whether it has touched the data: what the member had may still be there.
+    JoinBroke,
     /// There is data, and nothing tells its position: crash in a DDL, an abort by Galera, a lost file.
     NoPosition,
     /// The witnesses of the history disagree.
@@ -109,10 +113,17 @@ impl Standing {
         matches!(self, Standing::Empty | Standing::Unknown { why: Unknown::DataGone, .. })
     }
 
-    /// Whether a state transfer into the member broke off: what it had was part of the cluster's history
-    /// when that began, and what it got came from there, so it has nothing that others lack.
-    pub fn transfer_interrupted(&self) -> bool {
+    /// Whether a full copy that broke off has written over what the member had: nothing of that is left to be lost.
+    pub fn is_mixture(&self) -> bool {
         matches!(self, Standing::Unknown { why: Unknown::TransferInterrupted, .. })
+    }
+
+    /// The same, and what the member committed goes no further than this.
+    fn within(self, bound: Option<Position>) -> Standing {
+        match self {
+            Standing::Unknown { why, detail, .. } => Standing::Unknown { why, detail, at_most: bound },
+            known => known,
+        }
     }
 }
 
@@ -131,14 +142,87 @@ impl fmt::Display for Standing {
 pub enum AtRest {
     /// This is the answer.
     Stands(Standing),
-    /// `--wsrep-recover` must be asked.
-    MustRecover,
+    /// `--wsrep-recover` must be asked; what is known besides.
+    MustRecover(Doubt),
+}
+
+/// What is known of data whose position must be recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nothing speaks against it.
+    None,
+    /// Galera zeroed `grastate.dat` when this member asked for its state, and nothing but an incremental transfer, if
+    /// anything, has touched the data since.
+    JoinBroke,
+    /// The same, and a full copy may have written over the data.
+    JoinUncertain,
+    /// The others voted the member out.
+    VotedOut,
+}
+
+/// What tells, besides the files of a position, what happened to the data of a member that is down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The error log's last life says that the others voted this member out.
+    pub voted_out: bool,
+    /// It says that a join got all of its state: what zeroed `grastate.dat` after that was something else.
+    pub joined: bool,
+    /// Its process, where it tells.
+    pub process: Option<i32>,
+    /// It says that the server was told to begin a component, and nobody has written down that of its process.
+    pub began: bool,
+    /// It says that the state came as an incremental transfer, which the server applies like any other commit.
+    pub incremental: bool,
+    /// It says that the storage engine was shut down in order.
+    pub ended: bool,
+    /// The data as it is now, where that was looked at.
+    pub print: Option<DataPrint>,
+    /// A full copy by mariabackup left its own directory behind, which it makes before it removes anything.
+    pub half_copied: bool,
+}
+
+impl Trace {
+    /// What the error log's last life proves. What it does not say proves nothing: it may have been rotated away, or
+    /// be younger on disk than what it tells of.
+    pub fn said_by(log: &[Evidence], memory: &Memory) -> Trace {
+        let says = |kind| log.iter().any(|line| line.kind == kind);
+        let process = last_process(log);
+        // Of the join that was under way only the process tells that was started for it: the lines of that one may be lost with
+        // the power, and the last life that is there is then an earlier one.
+        let of_this_join = process.is_some_and(|process| memory.started.is_some_and(|mark| mark.pid == process));
+        Trace {
+            process,
+            voted_out: says(LogKind::Inconsistent),
+            joined: says(LogKind::StateComplete) && of_this_join,
+            began: says(LogKind::BegunAlone) && process.is_some_and(|process| !memory.accounts_for(process)),
+            incremental: says(LogKind::Incremental) && of_this_join,
+            ended: says(LogKind::Ended),
+            ..Trace::default()
+        }
+    }
+}
+
+/// Whether somebody began a component with this member by hand, which nobody has written down: what it has since then
+/// is of no incarnation that is known. Galera's log says so, or a saved view of this member alone that came from nowhere.
+pub fn begun_unseen(disk: &Disk, memory: &Memory, trace: &Trace) -> bool {
+    let alone = |view: &SavedView| {
+        // Of several that somebody made primary together one records it.
+        (view.members.len() == 1 || view.bootstrap && view.represented_here()) && !memory.explains_saved(view)
+    };
+    // Galera removes the view on a stop in order; what was seen of it before stays so.
+    let seen_before = memory.last_view.as_ref().filter(|_| memory.strange.is_some());
+    let view = disk.saved_view.present().or(seen_before);
+    memory.is_witness()
+        && disk.has_data()
+        && !memory.begun
+        && !memory.founding
+        && (view.is_some_and(alone) || trace.began && !view.is_some_and(|v| memory.explains_saved(v)))
 }
 
 /// Where a stopped member stands by its files alone, or that recovery is needed (G5, G6).
 ///
-/// Recovery is never run on a data directory in which a state transfer was interrupted.
-pub fn at_rest(disk: &Disk, memory: &Memory) -> AtRest {
+/// Recovery is never run on a data directory into which a full copy was being written.
+pub fn at_rest(disk: &Disk, memory: &Memory, trace: &Trace) -> AtRest {
     if let Some(why) = &disk.unreadable {
         return AtRest::Stands(Standing::unknown(Unknown::Failed, format!("data directory: {why}")));
     }
@@ -147,19 +231,17 @@ pub fn at_rest(disk: &Disk, memory: &Memory) -> AtRest {
         File::Absent | File::Garbled(_) => None,
     };
     let zeroed = state.is_none_or(|s| s.uuid.is_nil());
-    if memory.joining.is_some() && zeroed {
-        return AtRest::Stands(Standing::unknown(
-            Unknown::TransferInterrupted,
-            "a state transfer into this member was interrupted; its data directory may be incomplete",
-        ));
+    // Galera zeroes the file at a vote too; what it says of that is asked before a zeroed file is believed.
+    if (trace.voted_out && zeroed || memory.voted_out) && disk.has_data() {
+        return AtRest::MustRecover(Doubt::VotedOut);
     }
-    if memory.voted_out && zeroed {
-        return AtRest::Stands(Standing::unknown(
-            Unknown::VotedOut,
-            "the others voted this member out, because its data differs from theirs; its data is kept",
-        ));
+    if let Some(joining) = memory.joining.as_ref().filter(|_| zeroed && !trace.joined && disk.has_data()) {
+        return join_broke(joining, trace);
     }
-    if let Some(position) = state.and_then(|s| s.clean_position()) {
+    // Galera writes its file before the storage engine is shut down. A server that is killed in between claims what its disk
+    // may not have (`innodb_flush_log_at_trx_commit` of 0 or 2); nobody is believed who is not known to have ended.
+    let ended = |at: &Position| trace.ended || memory.ended_at == Some(*at);
+    if let Some(position) = state.and_then(|s| s.clean_position()).filter(ended) {
         return AtRest::Stands(match disk.cache_history.filter(|h| *h != position.history()) {
             Some(other) => disagree(position, other),
             None => Standing::At { position, from: Provenance::CleanStop },
@@ -174,7 +256,20 @@ pub fn at_rest(disk: &Disk, memory: &Memory) -> AtRest {
             ),
         });
     }
-    AtRest::MustRecover
+    AtRest::MustRecover(Doubt::None)
+}
+
+/// A join has not ended. Galera zeroes `grastate.dat` when it *asks* for state, before a donor is found and before one
+/// byte moves (galera/src/replicator_str.cpp): until something was written, all of the member's data is there.
+fn join_broke(joining: &Joining, trace: &Trace) -> AtRest {
+    let same = trace.print.is_some() && joining.print == trace.print;
+    if joining.overwritten || trace.half_copied || joining.from.is_none() {
+        return AtRest::Stands(Standing::unknown(
+            Unknown::TransferInterrupted,
+            "a full copy into this member was interrupted; its data directory may be incomplete",
+        ));
+    }
+    AtRest::MustRecover(if same || trace.incremental { Doubt::JoinBroke } else { Doubt::JoinUncertain })
 }
 
 /// Where a stopped member stands by its files and by `--wsrep-recover`.
@@ -182,7 +277,7 @@ pub fn at_rest(disk: &Disk, memory: &Memory) -> AtRest {
 /// A recovered position needs a second witness for its history: Galera itself ignores a recovered
 /// position where `grastate.dat` has another UUID. Where `grastate.dat` knows no history (crash in a DDL, a
 /// lost or empty file), `galera.cache` and what we remember confirm how far the data can go, and no more.
-pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory) -> Standing {
+pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory, doubt: Doubt) -> Standing {
     let saved = disk.grastate.present().map(|s| s.uuid).filter(|u| !u.is_nil());
     let Recovered::At(position) = recovered else {
         return Standing::unknown(
@@ -190,20 +285,39 @@ pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory) -> St
             "there is data, and the storage engine knows no position for it",
         );
     };
-    let witnesses = [saved, disk.cache_history, memory.last_position.map(Position::history)];
+    let witnesses = [saved, disk.cache_history, memory.furthest().map(Position::history)];
     if let Some(other) = witnesses.into_iter().flatten().find(|h| *h != position.history()) {
         return disagree(*position, other);
     }
-    match (saved, disk.cache_history) {
-        (Some(_), _) => Standing::At { position: *position, from: Provenance::Recovered },
-        (None, Some(_)) => Standing::Unknown {
-            why: Unknown::NoPosition,
-            detail: format!(
+    let bound = Some(*position);
+    match (doubt, saved, disk.cache_history) {
+        (Doubt::VotedOut, ..) => Standing::unknown(
+            Unknown::VotedOut,
+            format!(
+                "the others voted this member out, because its data differs from theirs; its data is kept, and goes to {position}"
+            ),
+        )
+        .within(bound),
+        (Doubt::JoinUncertain, ..) => Standing::unknown(
+            Unknown::JoinBroke,
+            format!(
+                "a join of this member broke off, and a full copy may have written over its data; what the storage engine has goes to {position}"
+            ),
+        )
+        .within(bound),
+        (Doubt::None, Some(_), _) if disk.claims(*position) => {
+            Standing::At { position: *position, from: Provenance::CleanStop }
+        }
+        // What zeroed the file is known, and so is what the member had.
+        (Doubt::JoinBroke, ..) | (_, Some(_), _) => Standing::At { position: *position, from: Provenance::Recovered },
+        (_, None, Some(_)) => Standing::unknown(
+            Unknown::NoPosition,
+            format!(
                 "grastate.dat knows no history (a crash in a DDL, an abort by Galera, or the file is lost); what the storage engine has goes to {position}"
             ),
-            at_most: Some(*position),
-        },
-        (None, None) => Standing::unknown(
+        )
+        .within(bound),
+        (_, None, None) => Standing::unknown(
             Unknown::NoPosition,
             format!(
                 "the storage engine says {position}, and neither grastate.dat nor galera.cache confirms that history"
@@ -230,23 +344,28 @@ pub fn standing(
     resting: Option<&Standing>,
 ) -> Standing {
     let Some(process) = process.filter(|p| !p.recovering) else {
-        return match (resting, at_rest(disk, memory)) {
+        // Where nobody has looked yet, the file's word is all there is.
+        let as_told = Trace { ended: true, ..Trace::default() };
+        return match (resting, at_rest(disk, memory, &as_told)) {
             (Some(known), _) => known.clone(),
             (None, AtRest::Stands(standing)) => standing,
-            (None, AtRest::MustRecover) => Standing::unknown(Unknown::NotLookedYet, "not recovered yet"),
+            (None, AtRest::MustRecover(_)) => Standing::unknown(Unknown::NotLookedYet, "not recovered yet"),
         };
     };
     if let Some(wsrep) = wsrep {
         return match wsrep.position() {
-            Some(position) if wsrep.local_state != LocalState::Inconsistent => {
-                Standing::At { position, from: Provenance::LiveSql }
-            }
+            position if wsrep.local_state == LocalState::Inconsistent => Standing::unknown(
+                Unknown::VotedOut,
+                "the others voted this member out, because its data differs from theirs",
+            )
+            .within(position.or(memory.last_position)),
+            Some(position) => Standing::At { position, from: Provenance::LiveSql },
             _ if !wsrep.on => Standing::unknown(Unknown::NoPosition, "with wsrep_on = OFF the server tells none"),
             _ => Standing::unknown(Unknown::NoPosition, format!("the server says {}", wsrep.local_state_comment)),
         };
     }
     if process.state_transfer {
-        return Standing::unknown(Unknown::TransferInterrupted, "it is receiving a state transfer");
+        return Standing::unknown(Unknown::NotLookedYet, "it is receiving a state transfer");
     }
     match process.start_position {
         Some(position) => Standing::At { position, from: Provenance::StartArgument },
@@ -260,8 +379,10 @@ pub fn standing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::memory::Joining;
+    use crate::cluster::memory::Remembered;
+    use crate::cluster::observation::ProcessMark;
     use crate::galera::grastate::Grastate;
+    use crate::galera::log_lines::evidence;
     use crate::galera::uuid::Uuid;
 
     const H: Uuid = Uuid::from_u128(0xabc);
@@ -288,43 +409,119 @@ mod tests {
 
     fn word(at: AtRest) -> String {
         match at {
-            AtRest::MustRecover => "recover".into(),
+            AtRest::MustRecover(Doubt::None) => "recover".into(),
+            AtRest::MustRecover(doubt) => format!("recover, {doubt:?}"),
             AtRest::Stands(Standing::At { from, .. }) => from.to_string(),
             AtRest::Stands(Standing::Empty) => "empty".into(),
             AtRest::Stands(Standing::Unknown { why, .. }) => format!("{why:?}"),
         }
     }
 
+    fn remembers(remembered: Remembered) -> Memory {
+        remembered.into()
+    }
+
+    const PRINT: Option<DataPrint> = Some(DataPrint(7));
+
+    fn joins(from: Option<u64>) -> Remembered {
+        let joining = Joining { from: from.map(at), incarnation: None, print: PRINT, overwritten: false };
+        Remembered { joining: Some(joining), ..Remembered::default() }
+    }
+
     #[test]
     fn g5_g6_k7_where_a_stopped_member_stands_by_its_files() {
         let fresh = Memory::default();
-        let joining = Memory { joining: Some(Joining { from: Some(at(9)), incarnation: None }), ..Memory::default() };
-        let known = Memory { last_position: Some(at(9)), ..Memory::default() };
-        let voted_out = Memory { voted_out: true, ..known.clone() };
+        let joining = remembers(joins(Some(9)));
+        let known = remembers(Remembered { last_position: Some(at(9)), ..Remembered::default() });
+        let voted_out = remembers(Remembered { voted_out: true, ..Remembered::clone(&known) });
         let user_data = Disk { user_databases: true, ..disk(File::Absent, None) };
         for (disk, memory, expected, why) in [
             (disk(grastate(H, 13), Some(H)), &fresh, "clean stop", "a clean stop"),
             (disk(grastate(H, 13), None), &fresh, "clean stop", "a clean stop, the cache removed"),
             (disk(grastate(H, 13), Some(OTHER)), &fresh, "WitnessesDisagree", "the cache knows another history"),
             (disk(grastate(H, -1), Some(H)), &fresh, "recover", "a crash"),
-            (disk(grastate(H, -1), Some(H)), &joining, "recover", "a join that failed before any transfer"),
-            (disk(grastate(Uuid::NIL, -1), Some(H)), &joining, "TransferInterrupted", "a transfer was interrupted"),
-            (
-                disk(File::Garbled("empty".into()), None),
-                &joining,
-                "TransferInterrupted",
-                "a transfer left an empty file",
-            ),
+            (disk(grastate(H, -1), Some(H)), &joining, "recover", "a join that failed before it asked for state"),
             (disk(grastate(Uuid::NIL, -1), Some(H)), &known, "recover", "a crash in a DDL"),
             (disk(File::Absent, None), &fresh, "empty", "a new disk"),
             (disk(grastate(Uuid::NIL, -1), None), &fresh, "empty", "a start that never reached a cluster"),
             (disk(File::Absent, None), &known, "DataGone", "the data directory was emptied"),
+            (disk(File::Absent, None), &voted_out, "DataGone", "voted out, and emptied since"),
             (user_data, &fresh, "recover", "data of a server that never had Galera"),
             (disk(File::Garbled("x".into()), None), &fresh, "recover", "a garbled file never means empty"),
-            (disk(grastate(Uuid::NIL, -1), Some(H)), &voted_out, "VotedOut", "voted out: its data differs"),
-            (disk(grastate(H, 9), Some(H)), &voted_out, "clean stop", "voted out long ago, and back since"),
+            (disk(grastate(Uuid::NIL, -1), Some(H)), &voted_out, "recover, VotedOut", "voted out: its data differs"),
+            (disk(grastate(H, 9), Some(H)), &voted_out, "recover, VotedOut", "voted out, whatever its files say since"),
         ] {
-            assert_eq!(word(at_rest(&disk, memory)), expected, "{why}");
+            let ended = Trace { ended: true, ..Trace::default() };
+            assert_eq!(word(at_rest(&disk, memory, &ended)), expected, "{why}");
+        }
+        let claims = disk(grastate(H, 13), Some(H));
+        let ended = |seqno| remembers(Remembered { ended_at: Some(at(seqno)), ..Remembered::default() });
+        for (memory, expected, why) in [
+            (&fresh, "recover", "nothing says that it ended in order"),
+            (&ended(13), "clean stop", "it was seen to end there; its log is lost"),
+            (&ended(9), "recover", "it was seen to end, and has run since"),
+        ] {
+            assert_eq!(word(at_rest(&claims, memory, &Trace::default())), expected, "{why}");
+        }
+        for (had, expected) in [(13, Provenance::CleanStop), (9, Provenance::Recovered), (17, Provenance::Recovered)] {
+            let found = after_recovery(&claims, &Recovered::At(at(had)), &fresh, Doubt::None);
+            assert_eq!(found, Standing::At { position: at(had), from: expected }, "it claims 13, and has {had}");
+        }
+    }
+
+    #[test]
+    // A1: a join that broke off is no reason to take the data for lost. T4: what zeroed grastate.dat is asked of the log.
+    fn a1_t4_what_zeroed_grastate_before_the_member_died() {
+        let trace = |voted_out, joined, incremental, print, half_copied| Trace {
+            process: None,
+            voted_out,
+            joined,
+            began: false,
+            incremental,
+            print,
+            half_copied,
+            ended: false,
+        };
+        let same = trace(false, false, false, PRINT, false);
+        let touched = trace(false, false, false, Some(DataPrint(8)), false);
+        let overwritten = |of: Remembered| {
+            let mut memory = Memory::from(of);
+            memory.overwritten();
+            memory
+        };
+        for (memory, trace, expected, why) in [
+            (remembers(joins(Some(9))), same, "recover, JoinBroke", "it waited for a donor: nothing was touched"),
+            (remembers(joins(Some(9))), touched, "recover, JoinUncertain", "touched, and nothing tells by what"),
+            (remembers(joins(Some(9))), Trace { print: None, ..same }, "recover, JoinUncertain", "nobody could look"),
+            (
+                remembers(joins(Some(9))),
+                Trace { incremental: true, ..touched },
+                "recover, JoinBroke",
+                "touched by an IST, which is applied like any commit",
+            ),
+            (
+                remembers(joins(Some(9))),
+                Trace { half_copied: true, ..touched },
+                "TransferInterrupted",
+                "mariabackup had begun to remove the files",
+            ),
+            (overwritten(joins(Some(9))), same, "TransferInterrupted", "it was seen to be written over, once"),
+            (remembers(joins(None)), same, "TransferInterrupted", "it had nothing of its own"),
+            (
+                remembers(joins(Some(9))),
+                Trace { voted_out: true, ..touched },
+                "recover, VotedOut",
+                "the log says what it was",
+            ),
+            (
+                remembers(joins(Some(9))),
+                Trace { joined: true, ..touched },
+                "recover",
+                "the join was over: a DDL, or a vote that no log tells of",
+            ),
+            (remembers(Remembered::default()), Trace { voted_out: true, ..touched }, "recover, VotedOut", "T4"),
+        ] {
+            assert_eq!(word(at_rest(&disk(grastate(Uuid::NIL, -1), Some(H)), &memory, &trace)), expected, "{why}");
         }
     }
 
@@ -332,8 +529,8 @@ mod tests {
     fn a_recovered_position_needs_a_second_witness() {
         let recovered = Recovered::At(at(20));
         let fresh = Memory::default();
-        let same = Memory { last_position: Some(at(18)), ..Memory::default() };
-        let another = Memory { last_position: Position::new(OTHER, 18), ..Memory::default() };
+        let had = |position| remembers(Remembered { last_position: position, ..Remembered::default() });
+        let (same, another) = (had(Some(at(18))), had(Position::new(OTHER, 18)));
         for (disk, memory, known, at_most, why) in [
             (disk(grastate(H, -1), Some(H)), &same, true, true, "all agree"),
             (disk(grastate(H, -1), None), &fresh, true, true, "grastate agrees"),
@@ -351,7 +548,57 @@ mod tests {
             (disk(File::Garbled("empty".into()), Some(H)), &fresh, false, true, "grastate.dat is empty"),
             (disk(File::Absent, None), &fresh, false, false, "no witness"),
         ] {
-            let found = after_recovery(&disk, &recovered, memory);
+            let found = after_recovery(&disk, &recovered, memory, Doubt::None);
+            assert_eq!((found.position().is_some(), found.at_most().is_some()), (known, at_most), "{why}: {found}");
+        }
+    }
+
+    #[test]
+    // A1: an incremental transfer of an earlier life says nothing of the join that broke off.
+    fn a1_what_an_earlier_life_says_is_not_believed_of_this_join() {
+        let log = evidence(
+            "2026-01-01 0:00:00 0 [Note] Starting MariaDB 10.11.6-MariaDB source revision x as process 77\nWSREP_SST: [INFO] 'xtrabackup_ist' received from donor: Running IST\n",
+        );
+        for (pid, believed) in [(77, true), (78, false)] {
+            let started = Some(ProcessMark { pid, started: 1 });
+            let memory = Remembered { started, ..Remembered::default() }.into();
+            assert_eq!(Trace::said_by(&log, &memory).incremental, believed);
+        }
+    }
+
+    #[test]
+    // T2: what the log says of a life is news once: not where it was started from here, nor where it is written down.
+    fn t2_what_a_log_says_of_a_beginning_is_recorded_once() {
+        let log = evidence(
+            "2026-01-01 0:00:00 0 [Note] Starting MariaDB 10.11.6-MariaDB source revision x as process 77\n2026-01-01 0:00:01 0 [Note] WSREP: (f, tcp://0.0.0.0:4567) start_prim is enabled, turn off pc_recovery\n",
+        );
+        let mark = |pid| ProcessMark { pid, started: 1 };
+        let by = |started, accounted| Remembered { started, accounted, ..Remembered::default() };
+        for (memory, news, why) in [
+            (by(None, None), true, "nobody knows of it"),
+            (by(Some(mark(77)), None), false, "it was started from here"),
+            (by(Some(mark(76)), Some(77)), false, "it is written down"),
+            (by(Some(mark(76)), Some(75)), true, "another one was"),
+        ] {
+            assert_eq!(Trace::said_by(&log, &memory.into()).began, news, "{why}");
+        }
+    }
+
+    #[test]
+    // A1, T4
+    fn a1_t4_a_zeroed_file_is_no_loss_where_it_is_known_what_zeroed_it() {
+        let zeroed = disk(grastate(Uuid::NIL, -1), Some(H));
+        let other = disk(grastate(Uuid::NIL, -1), Some(OTHER));
+        let joining = remembers(joins(Some(9)));
+        for (disk, recovered, doubt, known, at_most, why) in [
+            (&zeroed, Recovered::At(at(9)), Doubt::JoinBroke, true, true, "what it had when the join began"),
+            (&zeroed, Recovered::At(at(12)), Doubt::JoinBroke, true, true, "and what an IST brought"),
+            (&zeroed, Recovered::At(at(12)), Doubt::JoinUncertain, false, true, "it may be a mixture"),
+            (&zeroed, Recovered::Nothing, Doubt::JoinBroke, false, false, "the storage engine knows nothing"),
+            (&other, Recovered::At(at(9)), Doubt::JoinBroke, false, false, "the cache knows another history"),
+            (&zeroed, Recovered::At(at(9)), Doubt::VotedOut, false, true, "a person may go on from it all the same"),
+        ] {
+            let found = after_recovery(disk, &recovered, &joining, doubt);
             assert_eq!((found.position().is_some(), found.at_most().is_some()), (known, at_most), "{why}: {found}");
         }
     }

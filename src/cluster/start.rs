@@ -42,8 +42,17 @@ pub enum Start {
     Recover(Proof),
     /// Wait; the sentence says for whom and why.
     Wait(String),
+    /// Do not join yet; that ends by itself.
+    NotYet(MayNotJoin),
     /// Do not join; a person must decide.
     Refuse(MayNotJoin),
+}
+
+impl Start {
+    /// Whether it starts nothing.
+    pub fn stands(&self) -> bool {
+        matches!(self, Start::Wait(_) | Start::NotYet(_) | Start::Refuse(_))
+    }
 }
 
 impl fmt::Display for Start {
@@ -56,6 +65,7 @@ impl fmt::Display for Start {
             }
             Start::Found(proof) | Start::Recover(proof) => write!(f, "bootstrap: {proof}"),
             Start::Wait(why) => write!(f, "wait: {why}"),
+            Start::NotYet(why) => write!(f, "wait: {why}"),
             Start::Refuse(why) => write!(f, "refuse to join: {why}"),
         }
     }
@@ -124,6 +134,7 @@ fn by_the_rules(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observ
                     lineage: primary.lineage,
                     position: own.position.position(),
                 },
+                Err(no) if no.passes() => Start::NotYet(no),
                 Err(refusal) => Start::Refuse(refusal),
             };
         }
@@ -209,7 +220,8 @@ fn what_brings_it_back(
         },
         Recovery::UnderWay(what) => ByItself::Wait(format!("{stands}; {what}")),
         Recovery::Refuse(no) => {
-            ByItself::Wait(format!("{stands}; {no}{}{}", others_stand(others), way_out(cluster, &views, &no)))
+            let way_out = if soon_started(own, others) { String::new() } else { way_out(cluster, &views, &no) };
+            ByItself::Wait(format!("{stands}; {no}{}{way_out}", others_stand(others)))
         }
         Recovery::PrimaryExists { primary, .. }
             if own.process.is_some() && primary.lineage.group() != own.memory.lineage.group() =>
@@ -249,28 +261,32 @@ fn others_stand(others: &[MemberView]) -> String {
     if standing.is_empty() { String::new() } else { format!("; seen: {}", standing.join(", ")) }
 }
 
+/// BOSH starts one instance after the other: where the VM of another member answers and nothing runs on it, that is about to
+/// be started, and for so long nobody is told what to give up.
+const STARTED_WITHIN: u64 = 60;
+
+fn soon_started(own: &Observation, others: &[MemberView]) -> bool {
+    let waits = own.supervisor.present().is_some_and(|s| s.phase_seconds < STARTED_WITHIN);
+    waits && others.iter().any(MemberView::nothing_runs)
+}
+
 /// The one command that a person may decide to run.
 pub fn way_out(cluster: &Cluster, views: &[MemberView], no: &NoProof) -> String {
     let no_force = matches!(
         no,
-        NoProof::SplitBrain(_)
-            | NoProof::PrimaryExists(_)
-            | NoProof::NoSupervisor(_)
-            | NoProof::MembershipDiffers(_)
-            | NoProof::NoData
-            | NoProof::Apart(_)
+        NoProof::SplitBrain(_) | NoProof::PrimaryExists(_) | NoProof::MembershipDiffers(_) | NoProof::MayBeAlive(_)
     );
-    if no_force {
+    // Empty disks of members that remember no cluster are a first deploy, which the designated one begins.
+    let remembered = views.iter().filter_map(MemberView::seen).any(|o| o.memory.is_witness());
+    if no_force || (*no == NoProof::NoData && !remembered) {
         return String::new();
     }
     let evidence = Evidence::of(cluster, views, Fence::WouldHold);
     match suggested_force(&evidence) {
         None => String::new(),
         Some(force) => {
-            let accept: String = force.accept_missing.iter().map(|name| format!(" --accept-missing {name}")).collect();
             format!(
-                ". If nothing more can be had back, a person may decide, on any instance: /var/vcap/jobs/bootstrap/bin/run --node {}{accept}",
-                force.node
+                ". If nothing more can be had back, a person may decide, on any instance: /var/vcap/jobs/bootstrap/bin/run {force}"
             )
         }
     }
@@ -322,9 +338,16 @@ mod tests {
             (
                 1,
                 down(1, 12),
-                vec![seen(primary(0, 9, &[0])), silent(2)],
+                vec![seen(primary(0, 9, &[0]).applied_all()), silent(2)],
                 "refuse to join: AheadOfCluster",
                 "it is ahead",
+            ),
+            (
+                1,
+                down(1, 12),
+                vec![seen(primary(0, 9, &[0])), silent(2)],
+                "wait: this member stands at",
+                "A2: what it has may be in a queue there",
             ),
             (
                 1,
@@ -359,7 +382,7 @@ mod tests {
             ),
             (
                 1,
-                down(1, 10),
+                down(1, 10).remembers(Default::default()),
                 vec![seen(known(0, 8)), seen(known(2, 9))],
                 "remembers no incarnation",
                 "its memory is lost, so nothing begins there by itself",
@@ -400,6 +423,28 @@ mod tests {
         let others = [seen(known(0, 8)), seen(known(2, 8))];
         let found = decide(&cluster(3), AutoRecovery::Errand, &member(1), &known(1, 9), &others).to_string();
         assert!(found.starts_with("wait") && found.contains("bosh run-errand bootstrap (EveryMemberSeen"), "{found}");
+    }
+
+    #[test]
+    // D8: whoever is started one after the other is not asked what to give up.
+    fn d8_a_member_that_bosh_is_yet_to_start_is_nothing_to_give_up() {
+        let waits = |seconds| {
+            down(1, 9).with(|o| {
+                if let crate::cluster::observation::SupervisorSight::Present(s) = &mut o.supervisor {
+                    s.phase_seconds = seconds;
+                }
+            })
+        };
+        let idle = |n| MemberView { galera_port: Some(crate::cluster::observation::PortAnswer::Refused), ..refused(n) };
+        for (seconds, other, told, why) in [
+            (5, idle(2), false, "its VM is there, and BOSH starts it in a moment"),
+            (60, idle(2), true, "it was not started"),
+            (5, silent(2), true, "its VM is gone"),
+        ] {
+            let others = [seen(down(0, 8)), other];
+            let found = decide(&cluster(3), AutoRecovery::Provable, &member(1), &waits(seconds), &others).to_string();
+            assert_eq!(found.contains("--accept-missing"), told, "{why}: {found}");
+        }
     }
 
     #[test]

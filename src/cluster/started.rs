@@ -69,7 +69,9 @@ pub fn started(own: &Observation, others: &[MemberView], idle: Duration, stall: 
         return Started::Wait(format!("it serves; not done yet: {missing}"));
     }
     let waits = matches!(supervisor.phase, Phase::Waiting | Phase::Starting) && own.wsrep.is_none();
-    let nobody = matches!(primaries(others.iter().filter_map(MemberView::seen)), Primaries::None);
+    // Beside a cluster that serves, or may serve, one that does not is no cold start: the next stop would be one too many.
+    let nobody = matches!(primaries(others.iter().filter_map(MemberView::seen)), Primaries::None)
+        && others.iter().all(|v| v.why_alive().is_none());
     let away: Vec<&MemberView> = others.iter().filter(|v| not_started(v)).collect();
     let silent = away.iter().any(|v| v.seen().is_none() && !v.nothing_runs());
     let patience = if silent { COLD_AND_SILENT } else { COLD };

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::diagnosis::page::{Document, Page, Paint};
-use crate::cluster::diagnosis::{Diagnosis, confirmed, diagnose};
+use crate::cluster::diagnosis::{ClusterCode, Diagnosis, confirmed, diagnose};
 use crate::cluster::member::Member;
 use crate::cluster::observation::MemberView;
 use crate::errand::table;
@@ -57,8 +57,9 @@ struct Looked {
 pub fn run(whom: &Whom, how: &How, detail: Detail) -> Result<Exit> {
     let client = Client::new(&whom.agents, whom.ask, whom.galera_port);
     let mut looked = look(whom, &client);
-    // A table is for a first glance; what takes a second look says so.
-    if detail == Detail::Whole && !how.once && how.watch.is_none() && looked.found.needs_second_look {
+    // A table is for a first glance; what takes a second look says so. But that all is well is never said by chance.
+    let closely = detail == Detail::Whole || looked.found.code == ClusterCode::Healthy;
+    if closely && !how.once && how.watch.is_none() && looked.found.needs_second_look {
         std::thread::sleep(APART.saturating_sub(looked.begun.elapsed()));
         looked = again(whom, &client, &looked);
     }

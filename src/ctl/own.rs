@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 
 use crate::cli::Exit;
 use crate::cluster::observation::{Observation, Phase, SupervisorSight};
-use crate::cluster::standing::{AtRest, Standing, Unknown, after_recovery, at_rest};
+use crate::cluster::standing::{Standing, Unknown};
 use crate::config::MemberConfig;
 use crate::host::processes::find_mariadbd;
-use crate::host::{mariadbd, observe};
+use crate::host::{observe, resting};
 use crate::say;
 
 /// The number, or -1.
@@ -34,18 +34,11 @@ fn recovered(config: &MemberConfig, seen: &Observation) -> Result<Standing> {
     if find_mariadbd(&config.mariadb.defaults_file).is_some() {
         return Ok(seen.position.clone());
     }
-    let (disk, memory) = (&seen.disk, &seen.memory);
-    match at_rest(disk, memory) {
-        AtRest::Stands(standing) => Ok(standing),
-        AtRest::MustRecover => {
-            let aside = tempfile::tempdir().context("make a directory for the log of --wsrep-recover")?;
-            let mut config = config.clone();
-            config.paths.state_dir = aside.path().to_owned();
-            config.mariadb.error_log = aside.path().join("mariadb.err.log");
-            let found = mariadbd::recover(&config, &AtomicBool::new(false))?;
-            Ok(after_recovery(disk, &found, memory))
-        }
-    }
+    let aside = tempfile::tempdir().context("make a directory for the log of --wsrep-recover")?;
+    let mut config = config.clone();
+    config.paths.state_dir = aside.path().to_owned();
+    config.mariadb.error_log = aside.path().join("mariadb.err.log");
+    Ok(resting::find(&config, &seen.disk, &seen.memory, &AtomicBool::new(false)).standing)
 }
 
 /// The first word that fits, in this order.

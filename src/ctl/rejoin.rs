@@ -1,6 +1,7 @@
 //! `rejoin`: what giving this member's data up would lose, the other choices, and the decision (Q11).
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -19,6 +20,9 @@ use crate::host::datadir::DataDir;
 use crate::host::observe::{self, free_bytes};
 use crate::host::socket::{Reply, Request, ask};
 use crate::say;
+
+/// Pause between two questions whether `mariadbd` has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// The decision of a person, or none.
 #[derive(Debug, Clone, Args)]
@@ -97,7 +101,7 @@ impl Rejoin {
             }
             return Ok(refused(&why));
         }
-        let others = Client::ask_others(config);
+        let others = Client::ask_others(config, false);
         let primaries = primaries(others.iter().filter_map(|v| v.seen()));
         let stake = match may_abandon(&seen.position, &seen.memory, &primaries) {
             Ok(stake) => stake,
@@ -133,7 +137,7 @@ impl Rejoin {
     }
 }
 
-/// Whether the others found that its data differs; a cluster that begins from it would be wrong from the first row on.
+/// Whether the others found that its data differs. Who of them is right is not known.
 fn voted_out(seen: &Observation) -> bool {
     matches!(&seen.position, Standing::Unknown { why: Unknown::VotedOut, .. })
         || seen.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Inconsistent)
@@ -190,7 +194,10 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) 
     say!("     {} --socket=/tmp/salvage.sock \\", dump.display());
     say!("       --all-databases > salvage.sql");
     if voted_out {
-        say!("To go on from this member is no choice: its data is not what was agreed on.");
+        say!("Compare before you give it up: the vote counts members, and tells not who is");
+        say!("right. One that was outvoted may be the only one that has a table, or a row;");
+        say!("then what it has is written into the others by 2. A cluster is not begun from");
+        say!("it by itself, nor by the errand.");
         return;
     }
     say!("3. Go on from this member, and give up what the others committed since; it is");
@@ -201,13 +208,33 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) 
 }
 
 fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit> {
-    match ask(&config.paths.run_dir, &Request::Abandon { expect: seen.position.at_most(), keep })? {
-        Reply::Done { text } => {
-            tell(&format!("Given up: {text}. The member joins now; galera-start.log tells how."));
-            Ok(Exit::Done)
+    let deadline = Instant::now() + config.timeouts.stop + config.timeouts.recover_stall;
+    let (mut expect, mut told) = (seen.position.at_most(), false);
+    loop {
+        match ask(&config.paths.run_dir, &Request::Abandon { expect, keep })? {
+            Reply::Done { text } => {
+                tell(&format!("Given up: {text}. The member joins now; galera-start.log tells how."));
+                return Ok(Exit::Done);
+            }
+            // While it ran, nothing told where its data goes to; what is given up is still all of it.
+            Reply::Refused { why } => {
+                // While it ran, less was known of where its data goes to; what is given up is all of it still.
+                let found = if told { observe::own(config)?.position.at_most() } else { None };
+                if found.is_none() || found == expect {
+                    return Ok(refused(&why));
+                }
+                expect = found;
+            }
+            Reply::UnderWay { text } if Instant::now() >= deadline => bail!("its mariadbd does not end: {text}"),
+            Reply::UnderWay { .. } => {
+                if !told {
+                    tell("Its mariadbd, which takes part in nothing, is ended first.");
+                    told = true;
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+            other => bail!("galera-start answered {other:?}"),
         }
-        Reply::Refused { why } => Ok(refused(&why)),
-        other => bail!("galera-start answered {other:?}"),
     }
 }
 

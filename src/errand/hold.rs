@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::Verdict;
 use crate::agent::api::{self, HoldBody, OutcomeBody, ReleaseBody};
 use crate::agent::client::Client;
+use crate::cluster::hold::COMPATIBLE;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{MemberView, Observation, Supervisor};
 use crate::galera::uuid::Uuid;
@@ -56,18 +57,28 @@ pub(super) enum Taken {
 /// Holds the members one after the other, in the order of the configuration, which is the same for
 /// all runs: so the one that gets the first member gets them all. Two runs that see different members may
 /// each hold some; what proves a bootstrap needs a majority, or all, so only one of them can.
-pub(super) fn take(client: &Client, members: &[Member], owner: &str) -> Result<Taken> {
-    let held = Held { order: random_uuid()?, members: members.to_vec(), owner: owner.to_owned() };
-    for (at, member) in members.iter().enumerate() {
-        let Err(refused) = held.ask(client, member) else {
+///
+/// Whom a person `left_out` goes without where it cannot be held: its disk takes no write, say.
+pub(super) fn take(
+    client: &Client,
+    members: &[Member],
+    owner: &str,
+    left_out: impl Fn(&Member) -> bool,
+) -> Result<Taken> {
+    let mut held = Held { order: random_uuid()?, members: Vec::new(), owner: owner.to_owned() };
+    for member in members {
+        let asked = held.ask(client, member).or_else(|refused| held.take_over(client, member).ok_or(refused));
+        let Err(refused) = asked else {
+            held.members.push(member.clone());
             continue;
         };
-        for member in members.iter().take(at) {
-            // What cannot be given back ends by itself.
-            let _ = client.tell(member, api::RELEASE, &ReleaseBody { order: held.order, outcome: None });
+        let leader = client.observe(&[member]).first().and_then(leader_of);
+        if leader.is_none() && left_out(member) {
+            continue;
         }
-        let view = client.observe(&[member]);
-        return match view.first().and_then(leader_of) {
+        // What cannot be given back ends by itself.
+        held.release(client, None);
+        return match leader {
             Some(leader) => Ok(Taken::ByAnother(leader)),
             None => Err(refused.context("nothing was changed")),
         };
@@ -86,6 +97,19 @@ impl Held {
         client.tell(member, api::HOLD, &body)
     }
 
+    /// A person's errand need not wait for a client of Cloud Foundry's API, which may have ended half-way. What that
+    /// began is seen by the look that follows, and nothing more can be begun under its order.
+    fn take_over(&self, client: &Client, member: &Member) -> Option<String> {
+        let by_a_person = self.owner.starts_with(ERRAND);
+        let views = client.observe(&[member]);
+        let hold = views.first().and_then(supervisor)?.hold.as_ref()?;
+        if !by_a_person || hold.order != COMPATIBLE {
+            return None;
+        }
+        client.tell(member, api::RELEASE, &ReleaseBody { order: COMPATIBLE, outcome: None }).ok()?;
+        self.ask(client, member).ok()
+    }
+
     /// Whether all held members are as wanted.
     pub(super) fn all(&self, views: &[MemberView], wanted: fn(&Observation) -> bool) -> bool {
         let mut held = views.iter().filter(|v| self.members.iter().any(|m| m.name == v.member.name));
@@ -100,10 +124,10 @@ impl Held {
         Ok(())
     }
 
-    /// Releases all, and leaves word how it ended. Returns the members that could not be released.
-    pub(super) fn release(&self, client: &Client, verdict: &Verdict) -> Vec<String> {
-        let outcome = OutcomeBody { exit: verdict.exit.code(), text: verdict.text.clone() };
-        let body = ReleaseBody { order: self.order, outcome: Some(outcome) };
+    /// Releases all, and leaves word how it ended, if it did. Returns the members that could not be released.
+    pub(super) fn release(&self, client: &Client, verdict: Option<&Verdict>) -> Vec<String> {
+        let outcome = verdict.map(|v| OutcomeBody { exit: v.exit.code(), text: v.text.clone() });
+        let body = ReleaseBody { order: self.order, outcome };
         // Followers look for the outcome once no hold is left; the first member is the last to go.
         self.members
             .iter()

@@ -26,6 +26,7 @@ use anyhow::Result;
 use self::following::Followed;
 use self::hold::{Held, Taken};
 use self::incident::Packing;
+use self::joining::Fell;
 use self::progress::Progress;
 use crate::agent::api::{self, PermitBody};
 use crate::agent::client::Client;
@@ -35,6 +36,7 @@ use crate::cluster::hold::LONGEST_HOLD;
 use crate::cluster::maintenance::{Act, By, Mode, may};
 use crate::cluster::member::{Cluster, Member, listed};
 use crate::cluster::observation::MemberView;
+use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::recovery::{Recovery, joiners, recovery};
 use crate::cluster::start::way_out;
 use crate::config::{BootstrapConfig, BootstrapTimeouts, Hooks, MemberConfig};
@@ -128,8 +130,12 @@ pub fn by_itself(config: &MemberConfig, seen: &[Member]) -> Result<Verdict> {
         recovered: None,
         journal: Some(Journal::in_dir(&config.paths.state_dir)),
     };
-    match hold::take(&errand.client, seen, &errand.owner)? {
-        Taken::Held(held) => errand.lead(&held),
+    match hold::take(&errand.client, seen, &errand.owner, |_| false)? {
+        Taken::Held(held) => Ok(match errand.lead(&held) {
+            Led::Ended(verdict) => verdict,
+            // Whoever is to begin now finds out with its next look.
+            Led::Fell(why) => Verdict::failed(format!("Failed: {why}.")),
+        }),
         Taken::ByAnother(leader) => Ok(Verdict::refused(format!("{} leads", leader.owner))),
     }
 }
@@ -144,6 +150,8 @@ fn evidence_place(wanted: PathBuf, log_dir: &std::path::Path) -> PathBuf {
 const GALERA_PORT: u16 = 4567;
 /// How long a supervisor may take from its start to its first answer.
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
+/// So often a recovery is begun anew because what it made fell.
+const ATTEMPTS: u32 = 3;
 /// Pause between two looks at what is under way.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -157,7 +165,7 @@ impl Errand {
     }
 
     fn recover(&mut self, dry_run: bool) -> Result<Verdict> {
-        let begun = Instant::now();
+        let (mut begun, mut attempts) = (Instant::now(), 1);
         loop {
             self.progress.step(1, "looking at all members");
             let views = self.look();
@@ -181,7 +189,8 @@ impl Errand {
             if !dry_run && self.waited_for_joiners(&views)? {
                 continue;
             }
-            match recovery(&self.cluster, &views) {
+            let taken = self.taken_in_hand(&views);
+            match recovery(&self.cluster, &taken) {
                 Recovery::UnderWay(what) if !dry_run && begun.elapsed() < self.timeouts.stop => {
                     self.progress.line(&format!("waiting: {what}"));
                     std::thread::sleep(LOOK_EVERY);
@@ -200,8 +209,20 @@ impl Errand {
                 }
             }
             self.progress.step(2, "holding all members that are seen");
-            match hold::take(&self.client, &seen_members(&views), &self.owner)? {
-                Taken::Held(held) => return self.lead(&held),
+            let left_out = |m: &Member| self.force.as_ref().is_some_and(|force| force.accepts(&m.name));
+            match hold::take(&self.client, &seen_members(&taken), &self.owner, left_out)? {
+                Taken::Held(held) => match self.lead(&held) {
+                    Led::Ended(verdict) => return Ok(verdict),
+                    Led::Fell(why) if attempts < ATTEMPTS => {
+                        self.progress.line(&format!("{why}; starting over"));
+                        (attempts, begun) = (attempts + 1, Instant::now());
+                    }
+                    Led::Fell(why) => {
+                        return Ok(Verdict::failed(format!(
+                            "Failed: {why}. That was attempt {attempts} of {ATTEMPTS}. Look why members fall (mariadb.err.log), and run the errand again: that is safe."
+                        )));
+                    }
+                },
                 Taken::ByAnother(leader) => match self.follow(&leader)? {
                     Followed::Ended(verdict) => return Ok(verdict),
                     Followed::LeaderGone => {}
@@ -233,6 +254,13 @@ impl Errand {
         Ok(None)
     }
 
+    /// The members that this run holds and waits for: not those whom a person left out and who cannot be held, or do not
+    /// say where they stand.
+    fn taken_in_hand(&self, views: &[MemberView]) -> Vec<MemberView> {
+        let aside = |v: &MemberView| self.force.as_ref().is_some_and(|force| force.sets_aside(v));
+        views.iter().filter(|v| !aside(v)).cloned().collect()
+    }
+
     /// Where a primary component exists, members that are on their way into it are waited for; true if
     /// there were any that came, so that it is time to look again.
     fn waited_for_joiners(&mut self, views: &[MemberView]) -> Result<bool> {
@@ -240,8 +268,15 @@ impl Errand {
         if coming.is_empty() {
             return Ok(false);
         }
+        let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) else { return Ok(false) };
         self.progress.line(&format!("a primary component exists; {} join it by themselves", coming.join(", ")));
-        Ok(self.wait_joined(None, &coming)?.is_empty())
+        match self.wait_joined(None, &coming, &primary.members) {
+            Err(fell) if fell.is::<Fell>() => {
+                self.progress.line(&format!("{fell:#}"));
+                Ok(true)
+            }
+            joined => Ok(joined?.is_empty()),
+        }
     }
 
     /// Whether this may be done, by proof or by what a person decided.
@@ -300,9 +335,14 @@ impl Errand {
     }
 
     /// Leads: whatever happens, the members are released and told how it ended.
-    fn lead(&mut self, held: &Held) -> Result<Verdict> {
+    fn lead(&mut self, held: &Held) -> Led {
         let verdict = match self.carry_out(held) {
             Ok(verdict) => verdict,
+            Err(e) if e.is::<Fell>() => {
+                // Followers hear of no result, and look anew as this run does.
+                held.release(&self.client, None);
+                return Led::Fell(format!("{e:#}"));
+            }
             Err(e) => {
                 // A member that leads by itself tries again without being asked.
                 let again =
@@ -313,7 +353,7 @@ impl Errand {
         if verdict.exit != Exit::Done {
             self.progress.show(&table::of(&self.look()));
         }
-        let unreleased = held.release(&self.client, &verdict);
+        let unreleased = held.release(&self.client, Some(&verdict));
         // Nobody is held any more, so a hook may take its time.
         if let Some(proof) = self.recovered.take() {
             self.tell_hooks(Hook::PostBootstrap, Some(&proof), Some(&verdict.text));
@@ -323,7 +363,7 @@ impl Errand {
             self.tell_hooks(Hook::OnFailed, None, Some(&verdict.text));
         }
         if unreleased.is_empty() {
-            return Ok(verdict);
+            return Led::Ended(verdict);
         }
         let text = format!(
             "{} Could not release {}; that hold ends by itself within {} s.",
@@ -331,8 +371,16 @@ impl Errand {
             unreleased.join(", "),
             hold::LEASE.as_secs()
         );
-        Ok(Verdict { text, ..verdict })
+        Led::Ended(Verdict { text, ..verdict })
     }
+}
+
+/// What came of leading.
+enum Led {
+    /// It ended.
+    Ended(Verdict),
+    /// The primary component that it made fell before all was done; why.
+    Fell(String),
 }
 
 /// The members whose agents answer.

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::hold::Held;
+use super::joining::{Fell, Progress};
 use super::{Errand, Verdict, table};
-use crate::agent::api::{self, CheckAnswer, CheckBody, StartBody, StopBody};
+use crate::agent::api::{self, CheckAnswer, CheckBody, StopBody};
+use crate::agent::beginning::order_to_begin;
 use crate::agent::client::Client;
 use crate::cluster::bootstrap::{Fence, Proof, Way};
 use crate::cluster::member::Member;
@@ -19,6 +21,8 @@ use crate::host::random::random_uuid;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often holds are renewed.
 pub(super) const RENEW_EVERY: Duration = Duration::from_secs(8);
+/// A promotion that Galera keeps dropping for so long is given up, and the recovery looks anew.
+const PROMOTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long one write or read on all members may take.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -82,20 +86,36 @@ impl Errand {
         let limit = self.timeouts.stop;
         self.wait(held, limit, "members to be down with their positions found", |views| {
             let not_yet: Vec<String> = views.iter().filter(|v| !v.seen().is_some_and(at_rest)).map(doing).collect();
-            if not_yet.is_empty() { Ok(Some(())) } else { Err(not_yet.join("; ")) }
+            if not_yet.is_empty() { Ok(()) } else { Err(not_yet.join("; ")) }
         })
     }
 
     fn begin(&mut self, held: &Held, proof: &Proof) -> Result<()> {
         let member = self.cluster.member(proof.member()).context("the proof names a member that is not expected")?;
-        self.client.tell(member, api::START, &StartBody::begin(held.order, proof))?;
-        let name = proof.member().to_owned();
-        self.wait(held, self.timeouts.start, &format!("{name} to be Synced"), |views| {
-            let Some(view) = views.iter().find(|v| v.member.name == name) else {
-                return Ok(None);
-            };
-            if synced(view) { Ok(Some(())) } else { Err(doing(view)) }
-        })
+        let member = member.clone();
+        let all: Vec<&Member> = held.members.iter().collect();
+        order_to_begin(&self.client, &self.cluster.name, held.order, proof, &all)?;
+        let (begun, mut renewed, mut progress) = (Instant::now(), Instant::now(), None);
+        loop {
+            let view = self.client.observe(&[&member]).pop().context("no view of the member that begins")?;
+            if synced(&view) {
+                return Ok(());
+            }
+            let now = Progress::seen(progress, &view);
+            progress = Some(now);
+            if let Some(why) = now.stalled(self.timeouts.start) {
+                bail!("waited for {} to be Synced: {why}: {}", member.name, doing(&view));
+            }
+            // Galera promotes within moments, or drops it because the view changes; its supervisor asks again meanwhile.
+            let primary = view.seen().and_then(|o| o.wsrep.as_ref()).is_some_and(|w| w.is_primary());
+            if proof.way() == Way::Promote && !primary && begun.elapsed() > PROMOTED_WITHIN {
+                let seconds = begun.elapsed().as_secs();
+                return Err(Fell(format!("{} was not primary {seconds} s after it was promoted", member.name)).into());
+            }
+            self.progress.line(&format!("waiting for {}", doing(&view)));
+            self.renew_in_time(held, &mut renewed)?;
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Size, one history, all Synced, and a write that every member shows.
@@ -125,15 +145,11 @@ impl Errand {
         held: &Held,
         limit: Duration,
         what: &str,
-        done: impl Fn(&[MemberView]) -> Result<Option<()>, String>,
+        done: impl Fn(&[MemberView]) -> Result<(), String>,
     ) -> Result<()> {
         let (begun, mut renewed) = (Instant::now(), Instant::now());
         loop {
-            let missing = match done(&self.look_at(held)) {
-                Ok(Some(())) => return Ok(()),
-                Ok(None) => String::from("a member that is not expected"),
-                Err(missing) => missing,
-            };
+            let Err(missing) = done(&self.look_at(held)) else { return Ok(()) };
             if begun.elapsed() > limit {
                 bail!("waited {} s for {what}: {missing}", limit.as_secs());
             }
@@ -180,7 +196,7 @@ fn write_and_read(client: &Client, members: &[&Member]) -> Result<()> {
 
 /// The last sentence of a recovery that came about.
 fn recovered(proof: &Proof, size: usize, unjoined: &[(String, String)]) -> Verdict {
-    let position = proof.position().map(|p| p.to_string()).unwrap_or_default();
+    let position = proof.position().map_or("the beginning of a new history".to_owned(), |p| p.to_string());
     let notes: String = proof.notes().iter().map(|n| format!(" Note: {n}.")).collect();
     let left_out: String = proof.left_out().iter().map(|l| format!(" Left out: {l}.")).collect();
     let how = match proof.way() {

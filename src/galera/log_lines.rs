@@ -25,12 +25,51 @@ pub fn donor_found(log: &str) -> bool {
     log.contains("Requesting state transfer: success, donor:")
 }
 
-/// Where the group stood when the last primary component was made by hand, with `pc.bootstrap`: Galera's own word,
-/// whenever it is read. What this component commits comes after it; the same numbers elsewhere are other transactions.
-pub fn promoted_at(log: &str) -> Option<Position> {
+/// Whether the last word on a donor is that all are busy: Galera asks again, once a second.
+pub fn queues_for_donor(log: &str) -> bool {
+    let asks = log.lines().rev().find(|line| line.contains("Requesting state transfer"));
+    asks.is_some_and(|line| !line.contains("success") && line.contains("Will keep retrying"))
+}
+
+/// How a joiner gets its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferKind {
+    /// SST: the whole data directory is replaced.
+    Full,
+    /// IST: only what was missed, applied like any commit. The script of the full copy runs for it too.
+    Incremental,
+}
+
+/// What kind of transfer comes in, by what its script says, or by how many bytes it has written: for an incremental one
+/// it writes some bytes of its own only.
+pub fn transfer_kind(log: &str, written: u64) -> Option<TransferKind> {
+    const MORE_THAN_ITS_OWN: u64 = 1024 * 1024;
+    let of = |line: &str| {
+        let says = |words: &[&str]| words.iter().any(|w| line.contains(w));
+        if says(&["received from donor: Running IST", "IST completed on joiner", "Receiving IST:"]) {
+            return Some(TransferKind::Incremental);
+        }
+        says(&["Proceeding with SST", "SST completed on joiner", "Waiting for SST streaming"])
+            .then_some(TransferKind::Full)
+    };
+    log.lines().rev().find_map(of).or((written > MORE_THAN_ITS_OWN).then_some(TransferKind::Full))
+}
+
+/// A number that changes when an incremental transfer goes on.
+pub fn ist_progress(log: &str) -> u64 {
+    let last = log.lines().rev().find(|line| line.contains("Receiving IST"));
+    let digits = last.and_then(|line| line.split_once("Receiving IST")).map(|(_, rest)| rest).unwrap_or_default();
+    digits.bytes().filter(u8::is_ascii_digit).fold(0, |n, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')))
+}
+
+/// Where the group stood when the last primary component was made that did not grow out of another one: with
+/// `pc.bootstrap`, or begun by a server that was told to wait for nobody. Galera's own word, whenever it is read. What
+/// this component commits comes after it; the same numbers elsewhere are other transactions.
+pub fn begun_at(log: &str) -> Option<Position> {
     const MARK: &str = "New COMPONENT: primary = ";
-    let begun = log.rfind("New COMPONENT: primary = yes, bootstrap = yes")?;
-    let mut lines = log.get(begun..)?.lines();
+    let promoted = log.rfind("New COMPONENT: primary = yes, bootstrap = yes");
+    let alone = log.rfind("start_prim is enabled").and_then(|at| Some(at + log.get(at..)?.find(MARK)?));
+    let mut lines = log.get(promoted.max(alone)?..)?.lines();
     lines.next();
     let mut results =
         lines.take_while(|line| !line.contains(MARK)).skip_while(|line| !line.contains("Quorum results:"));
@@ -81,10 +120,22 @@ pub enum LogKind {
     HandshakeFailed,
     /// A state transfer failed, and this life leads nowhere.
     TransferFailed,
+    /// The script of the state transfer says that it was an incremental one: it has touched no data.
+    Incremental,
+    /// The state that a joiner asked for is complete.
+    StateComplete,
+    /// The server was told to make a primary component by itself, whoever told it.
+    BegunAlone,
     /// The disk is full (errno 28).
     DiskFull,
+    /// The file of a table is missing.
+    TableMissing,
+    /// A DDL failed here, and Galera ignored that: this member's schema differs from the others'.
+    DdlDiffers,
     /// The server died of a signal of its own making.
     Crashed,
+    /// The storage engine was shut down in order: all that was committed is on disk.
+    Ended,
     /// What only a newer agent knows.
     #[serde(other)]
     Unfamiliar,
@@ -99,6 +150,36 @@ pub struct Evidence {
     pub text: String,
     /// How many such lines there are.
     pub times: u32,
+}
+
+/// The tables, as `schema/table`, whose files InnoDB has not found in the server's last life.
+pub fn missing_tables(log: &str) -> Vec<String> {
+    const MOST: usize = 20;
+    let mut found: Vec<String> = Vec::new();
+    for line in log.lines() {
+        match kind_of(line) {
+            Some(LogKind::Started) => found.clear(),
+            Some(LogKind::TableMissing) => {
+                let named = TABLE_MARKS.iter().find_map(|mark| line.split_once(mark)?.1.split_whitespace().next());
+                let name = named.unwrap_or_default().trim_matches(['`', '\'', '"', '.', ',']).replace("`.`", "/");
+                if name.contains('/') && !found.contains(&name) && found.len() < MOST {
+                    found.push(name);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What stands before the name of a table whose file is missing.
+const TABLE_MARKS: [&str; 2] = ["Could not find a valid tablespace file for ", "gnoring tablespace for "];
+
+/// The process of the server's last life, by the line that it begins with.
+pub fn last_process(evidence: &[Evidence]) -> Option<i32> {
+    let started = evidence.iter().find(|e| e.kind == LogKind::Started)?;
+    let (_, number) = started.text.rsplit_once("as process ")?;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The lines that prove something, of the server's last life only: one entry a kind, the kind that spoke
@@ -128,6 +209,7 @@ fn kind_of(line: &str) -> Option<LogKind> {
         () if has("restore pc from disk successfully") => LogKind::ViewRestored,
         () if has("no nodes coming from prim view") => LogKind::NoPrimView,
         () if has("is inconsistent to restored view") => LogKind::OtherView,
+        () if has("start_prim is enabled") => LogKind::BegunAlone,
         () if has("New COMPONENT: primary = no") => LogKind::NonPrimaryComponent,
         () if has("New COMPONENT: primary = yes") => LogKind::PrimaryComponent,
         () if has("Received NON-PRIMARY") => LogKind::ReceivedNonPrimary,
@@ -135,7 +217,11 @@ fn kind_of(line: &str) -> Option<LogKind> {
         () if any(&["failed to reach primary view", "gcomm backend connection: 110"]) => LogKind::JoinTimedOut,
         () if any(&["Reversing history:", "is greater than group seqno"]) => LogKind::ReversingHistory,
         () if any(&["evicted out of the cluster", "evicted permanently from cluster"]) => LogKind::Evicted,
-        () if any(&["inconsistent with group. Leaving", "Inconsistent by consensus"]) => LogKind::Inconsistent,
+        () if any(&["inconsistent with group. Leaving", "Inconsistent by consensus", "Inconsistency detected"]) => {
+            LogKind::Inconsistent
+        }
+        () if any(&["received from donor: Running IST", "IST completed on joiner"]) => LogKind::Incremental,
+        () if any(&["Shifting JOINER -> JOINED", "Shifting JOINED -> SYNCED"]) => LogKind::StateComplete,
         () if has("handshake failed, my group") => LogKind::WrongGroup,
         () if tls_failed(line) => LogKind::TlsFailed,
         () if any(&["handshake failed", "Handshake failed"]) => LogKind::HandshakeFailed,
@@ -149,7 +235,10 @@ fn kind_of(line: &str) -> Option<LogKind> {
             LogKind::TransferFailed
         }
         () if any(&["No space left on device", "errno: 28", "Errcode: 28", "free some space"]) => LogKind::DiskFull,
+        () if any(&TABLE_MARKS) => LogKind::TableMissing,
+        () if has("WSREP: Ignoring error") && has("on query") => LogKind::DdlDiffers,
         () if has("[ERROR]") && has(" got signal ") => LogKind::Crashed,
+        () if has("Shutdown completed; log sequence number") => LogKind::Ended,
         () => return None,
     })
 }
@@ -183,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn h13_a_promotion_by_hand_tells_where_the_group_stood() {
+    fn h13_t2_a_beginning_by_hand_tells_where_the_group_stood() {
         let promotion = |seqno: &str| {
             format!(
                 "2026-11-21  9:50:04 0 [Note] WSREP: New COMPONENT: primary = yes, bootstrap = yes, my_idx = 0, memb_num = 1\n\
@@ -197,12 +286,17 @@ mod tests {
                      [Note] WSREP: Quorum results:\n\tact_id     = 400,\n\tgroup UUID = 2088869b-e590-11f1-a003-dfbcc1687dda\n";
         for (log, expected) in [
             (promotion("375"), Some("2088869b-e590-11f1-a003-dfbcc1687dda:375")),
+            (
+                format!("[Note] WSREP: start_prim is enabled, turn off pc_recovery\n{}", promotion("375"))
+                    .replace("bootstrap = yes", "bootstrap = no"),
+                Some("2088869b-e590-11f1-a003-dfbcc1687dda:375"),
+            ),
             (promotion("17") + &promotion("375") + later, Some("2088869b-e590-11f1-a003-dfbcc1687dda:375")),
             (later.to_owned(), None),
             (promotion("-1"), None),
             (promotion("375").replace("act_id", "other") + later, None),
         ] {
-            assert_eq!(promoted_at(&log).map(|p| p.to_string()).as_deref(), expected, "{log}");
+            assert_eq!(begun_at(&log).map(|p| p.to_string()).as_deref(), expected, "{log}");
         }
     }
 
@@ -218,6 +312,19 @@ mod tests {
         let asked = "2026-11-21 12:06:05 0 [Note] WSREP: Member 2.0 (mysql/1) requested state transfer from '*any*', but it is impossible to select State Transfer donor: Resource temporarily unavailable";
         let found = "2026-11-21 12:06:05 2 [Note] WSREP: Requesting state transfer: success, donor: 1";
         assert_eq!([donor_found(asked), donor_found(&format!("{asked}\n{found}\nx"))], [false, true]);
+    }
+
+    #[test]
+    fn t14_a_table_whose_file_is_missing_is_named_once() {
+        let log = "2026-11-29 13:29:01 0 [ERROR] InnoDB: Cannot open datafile for read-only: './ledger/entries.ibd' OS error: 71\n\
+                   2026-11-29 13:29:01 0 [ERROR] InnoDB: Could not find a valid tablespace file for ledger/entries. Please refer to https://mariadb.com/docs/x for how to resolve the issue.\n\
+                   2026-11-29 13:29:01 0 [Warning] InnoDB: Ignoring tablespace for ledger/entries because it could not be opened.\n";
+        assert_eq!(missing_tables(log), ["ledger/entries"]);
+        let anew = format!(
+            "{log}2026-11-29 13:30:00 0 [Note] Starting MariaDB 10.11.19-MariaDB source revision x as process 7\n"
+        );
+        assert!(missing_tables(&anew).is_empty(), "another life");
+        assert!(missing_tables("").is_empty());
     }
 
     #[test]

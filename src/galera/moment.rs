@@ -51,6 +51,11 @@ impl Moment {
         Some((moment, rest.strip_prefix('Z').unwrap_or(rest).trim_start()))
     }
 
+    /// This one.
+    pub fn now() -> Moment {
+        Moment::from(SystemTime::now())
+    }
+
     /// So much before.
     pub fn before(self, by: Duration) -> Moment {
         Moment(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))

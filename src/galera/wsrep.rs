@@ -174,6 +174,18 @@ impl Wsrep {
         if known { u32::try_from(empty).unwrap_or_default() } else { 0 }
     }
 
+    /// Whether the list of addresses is of the view that the size is of: a member that was receiving a full copy when the view
+    /// changed keeps the list of the view before, until the next one.
+    pub fn lists_all(&self) -> bool {
+        u32::try_from(self.incoming_addresses.split(',').count()).is_ok_and(|listed| listed == self.cluster_size)
+    }
+
+    /// Whether both tell of one and the same view.
+    pub fn same_view(&self, other: &Wsrep) -> bool {
+        let view = |w: &Wsrep| (w.cluster_conf_id, w.cluster_size, w.incoming_addresses.clone());
+        view(self) == view(other)
+    }
+
     /// How many members of the component have data.
     pub fn members_with_data(&self) -> u32 {
         self.cluster_size.saturating_sub(self.arbitrators())

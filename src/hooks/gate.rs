@@ -21,7 +21,7 @@ pub fn wait_to_leave(
     let (begun, mut in_doubt, mut told) = (Instant::now(), None::<Instant>, None);
     loop {
         let own = observe::own(config)?;
-        let no = match may_leave(&own, &Client::ask_others(config), intent) {
+        let no = match may_leave(&own, &Client::ask_others(config, false), intent) {
             Ok(free) => return Ok(Ok(free)),
             Err(no) => no,
         };

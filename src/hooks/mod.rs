@@ -2,7 +2,6 @@
 //! and tell what for. BOSH itself bounds none of them.
 
 pub mod gate;
-pub mod next_state;
 pub mod post_deploy;
 pub mod post_start;
 pub mod post_stop;

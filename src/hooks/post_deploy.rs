@@ -23,7 +23,7 @@ pub fn run(config: &MemberConfig) -> Result<Exit> {
     let client = Client::new(&config.agents, config.timeouts.ask, config.mariadb.galera_port);
     loop {
         let own = observe::own(config)?;
-        let others = Client::ask_others(config);
+        let others = Client::ask_others(config, false);
         let company = Others::seen_by(&own, &others);
         let serves = own.wsrep.as_ref().is_some_and(|w| w.is_synced());
         let me = config.split()?.0;

@@ -23,7 +23,7 @@ pub fn run(config: &MemberConfig) -> Result<Exit> {
             (seen, changed) = (now, Instant::now());
         }
         let name = &config.instance;
-        match started(&own, &Client::ask_others(config), changed.elapsed(), config.timeouts.join_stall) {
+        match started(&own, &Client::ask_others(config, false), changed.elapsed(), config.timeouts.join_stall) {
             Started::Ready => {
                 say!("{} {name} serves, after {:.1} s", crate::log::now(), begun.elapsed().as_secs_f64());
                 return Ok(Exit::Done);

@@ -1,12 +1,14 @@
 //! MariaDB's data directory: what lies in it, and the few files of Galera that we change.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::files::{read_if_there, rename_durably, write_atomically};
+use super::files::{read_if_there, remove_durably, rename_durably, write_atomically};
+use crate::cluster::memory::DataPrint;
 use crate::cluster::observation::{Disk, File};
 use crate::galera::grastate::{self, Grastate};
 use crate::galera::gvwstate::{self, SavedView};
@@ -15,6 +17,44 @@ use crate::galera::recovery::{CACHE_FILE_NAME, cache_history};
 
 /// Databases that an initialised server has by itself.
 const OWN_DATABASES: [&str; 4] = ["mysql", "performance_schema", "sys", "test"];
+
+/// Files at the top of a data directory that hold no data: Galera's, and those of the scripts of state transfers.
+const NO_DATA: [&str; 12] = [
+    "grastate.dat",
+    "gvwstate.dat",
+    "galera.cache",
+    "gcache.page",
+    ".pid",
+    ".conf",
+    ".sst",
+    "sst_in_progress",
+    "rsync_sst",
+    "xtrabackup_",
+    "mariadb_backup_",
+    "GRA_",
+];
+
+/// MariaDB's log of two-phase commits, the four bytes that it begins with, and what its length is a multiple of.
+const COMMIT_LOG: &str = "tc.log";
+const COMMIT_LOG_MARK: [u8; 4] = [254, 0x23, 0x05, 0x74];
+const COMMIT_LOG_PAGE: u64 = 4096;
+
+/// Where the scripts of state transfers keep the numbers of their processes.
+const TRANSFER_PIDS: [&str; 3] = ["wsrep_sst.pid", "rsync_sst.pid", "stunnel.pid"];
+
+/// How data is named that was kept aside because it was not known that the cluster had all of it.
+pub const KEPT: &str = "kept-";
+/// How data is named that a person gave up.
+pub const ABANDONED: &str = "abandoned-";
+
+/// Whether this file defines a table that InnoDB keeps in a file of its own: not a view, not a table of partitions.
+fn is_innodb(definition: &Path) -> std::io::Result<bool> {
+    /// `DB_TYPE_INNODB`, after the two bytes by which such a file begins and its version.
+    const INNODB: u8 = 12;
+    let mut head = [0; 4];
+    fs::File::open(definition)?.read_exact(&mut head)?;
+    Ok(matches!(head, [0xfe, 0x01, _, INNODB]))
+}
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -85,6 +125,114 @@ impl DataDir {
         Some(preamble)
     }
 
+    /// The data as it is: a number that changes when any file of it does. Galera's own files and those by which the
+    /// scripts of state transfers know each other are not data.
+    pub fn print(&self) -> std::io::Result<DataPrint> {
+        let mut found: Vec<(PathBuf, u64, i64, i64)> = Vec::new();
+        self.walk(&self.path, &mut found)?;
+        found.sort();
+        let mut hasher = DefaultHasher::new();
+        found.hash(&mut hasher);
+        Ok(DataPrint(hasher.finish()))
+    }
+
+    fn walk(&self, folder: &Path, found: &mut Vec<(PathBuf, u64, i64, i64)>) -> std::io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (path, meta) = (entry.path(), entry.metadata()?);
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if folder == self.path && NO_DATA.iter().any(|mark| name.contains(mark)) {
+                continue;
+            }
+            if meta.is_dir() {
+                self.walk(&path, found)?;
+            } else {
+                found.push((path, meta.len(), meta.ctime(), meta.ctime_nsec()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether mariabackup was about to write a full copy here: it makes this folder before it removes anything.
+    pub fn half_copied(&self) -> bool {
+        self.path.join(".sst").exists()
+    }
+
+    /// Whether this table, `schema/table`, is defined here and its file is gone.
+    pub fn lacks(&self, table: &str) -> bool {
+        let Some((schema, name)) = table.split_once('/').filter(|(schema, name)| {
+            [schema, name].iter().all(|part| !part.is_empty() && !part.contains('/') && !part.starts_with('.'))
+        }) else {
+            return false;
+        };
+        let there = |name: &str, kind: &str| self.path.join(schema).join(format!("{name}.{kind}")).exists();
+        // A partition has a file of its own, and shares its table's definition.
+        let defined = name.split_once("#P#").or_else(|| name.split_once("#p#")).map_or(name, |(table, _)| table);
+        there(defined, "frm") && !there(name, "ibd") && !there(name, "isl")
+    }
+
+    /// The tables of InnoDB without a file of their own, as `schema/table`; the first few of them.
+    pub fn tables_without_file(&self) -> std::io::Result<Vec<String>> {
+        const MOST: usize = 20;
+        let mut found = Vec::new();
+        for schema in self.databases()? {
+            for entry in fs::read_dir(self.path.join(&schema))? {
+                let path = entry?.path();
+                let Some(name) = path.file_stem().and_then(|n| n.to_str()).filter(|n| !n.starts_with('#')) else {
+                    continue;
+                };
+                let table = format!("{schema}/{name}");
+                let definition = path.extension().is_some_and(|e| e == "frm");
+                if definition && self.lacks(&table) && is_innodb(&path).unwrap_or(false) {
+                    found.push(table);
+                }
+            }
+        }
+        found.sort();
+        found.truncate(MOST);
+        Ok(found)
+    }
+
+    /// Whether the log of two-phase commits is there and MariaDB cannot read it: empty, cut off, or without its mark. After
+    /// a clean end there is none.
+    pub fn torn_commit_log(&self) -> std::io::Result<bool> {
+        let mut file = match fs::File::open(self.path.join(COMMIT_LOG)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        let (length, mut mark) = (file.metadata()?.len(), [0; COMMIT_LOG_MARK.len()]);
+        Ok(length == 0
+            || length % COMMIT_LOG_PAGE != 0
+            || file.read_exact(&mut mark).is_err()
+            || mark != COMMIT_LOG_MARK)
+    }
+
+    /// Moves a torn log of two-phase commits out of MariaDB's sight, which then makes a new one, and keeps it.
+    pub fn set_commit_log_aside(&self) -> Result<()> {
+        rename_durably(&self.path.join(COMMIT_LOG), &self.path.join("tc.log.damaged"))
+    }
+
+    /// Removes the process numbers that scripts of state transfers left here, while none of them runs: a later process
+    /// with such a number would be taken for them, and waited for.
+    pub fn forget_transfers(&self) -> Result<()> {
+        TRANSFER_PIDS.iter().try_for_each(|name| remove_durably(&self.path.join(name)))
+    }
+
+    /// What was kept aside of this member's data, and lies beside it.
+    pub fn kept_aside(&self) -> Vec<PathBuf> {
+        let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else { return Vec::new() };
+        let prefix = format!("{}.", name.to_string_lossy());
+        let aside = |path: &PathBuf| {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            name.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with(KEPT) || rest.starts_with(ABANDONED))
+        };
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<PathBuf> = entries.filter(aside).collect();
+        found.sort();
+        found
+    }
+
     /// Moves the saved view out of Galera's sight, and keeps it: a start without one waits for a
     /// primary component with Galera's own time-out in place of none.
     pub fn set_view_aside(&self, keep_in: &Path) -> Result<()> {
@@ -111,8 +259,10 @@ impl DataDir {
     /// file aside, and writes one that says the history, so that Galera takes the start position for it.
     pub fn confirm_history(&self, position: Position, keep_in: &Path) -> Result<()> {
         let path = self.path.join(grastate::FILE_NAME);
+        // Galera takes a seqno in its file for true, whatever it is told at its start.
         if let File::Present(state) = self.look().grastate
             && state.uuid == position.history()
+            && state.clean_position().is_none_or(|claimed| claimed == position)
         {
             return Ok(());
         }
@@ -124,6 +274,16 @@ impl DataDir {
         let confirmed =
             Grastate { version: "2.1".into(), uuid: position.history(), seqno: -1, safe_to_bootstrap: false };
         write_atomically(&path, confirmed.render().as_bytes(), 0o640)
+    }
+
+    /// Keeps what Galera knows of a history aside, so that it begins a new one: a person said so.
+    pub fn forget_history(&self, keep_in: &Path) -> Result<()> {
+        let path = self.path.join(grastate::FILE_NAME);
+        if let Some(before) = read_if_there(&path).with_context(|| format!("read {}", path.display()))? {
+            write_atomically(&keep_in.join("grastate.dat.aside"), before.as_bytes(), 0o640)?;
+            remove_durably(&path)?;
+        }
+        remove_durably(&self.path.join(CACHE_FILE_NAME))
     }
 
     /// How many bytes the data takes.
@@ -140,17 +300,12 @@ impl DataDir {
         below(&self.path).with_context(|| format!("measure {}", self.path.display()))
     }
 
-    /// Gives the data up: moves it beside, under this name, or deletes it where nothing is to be kept.
-    /// Returns where it is kept.
-    pub fn abandon(&self, keep_as: Option<&str>) -> Result<Option<PathBuf>> {
-        // Out of the way in one step; what a crash leaves behind is then no data directory any more.
-        let aside = self.path.with_extension(keep_as.unwrap_or("abandoned-and-not-kept"));
+    /// Moves the data beside, under this name, in one step: what a crash leaves behind is then no data directory any
+    /// more. Returns where it is.
+    pub fn set_aside(&self, name: &str) -> Result<PathBuf> {
+        let aside = self.path.with_extension(name);
         rename_durably(&self.path, &aside)?;
-        if keep_as.is_some() {
-            return Ok(Some(aside));
-        }
-        fs::remove_dir_all(&aside).with_context(|| format!("delete {}", aside.display()))?;
-        Ok(None)
+        Ok(aside)
     }
 
     /// Marks the node as safe to bootstrap, without which Galera refuses `--wsrep-new-cluster`. Only a
@@ -208,6 +363,38 @@ mod tests {
     }
 
     #[test]
+    fn t14_a_table_whose_file_is_gone_is_found_by_its_definition() {
+        let dir = tempfile::tempdir().unwrap();
+        let schema = dir.path().join("ledger");
+        fs::create_dir(&schema).unwrap();
+        let (innodb, aria) = ([0xfe, 0x01, 0x0a, 12, 0], [0xfe, 0x01, 0x0a, 42, 0]);
+        for (name, bytes) in [
+            ("entries.frm", &innodb[..]),
+            ("whole.frm", &innodb),
+            ("whole.ibd", b"x"),
+            ("elsewhere.frm", &innodb),
+            ("elsewhere.isl", b"x"),
+            ("other.frm", &aria),
+            ("view.frm", b"TYPE=VIEW"),
+            ("#sql-1.frm", &innodb),
+        ] {
+            fs::write(schema.join(name), bytes).unwrap();
+        }
+        let data = DataDir::at(dir.path());
+        assert_eq!(data.tables_without_file().unwrap(), ["ledger/entries"]);
+        for (table, lacks) in [
+            ("ledger/entries", true),
+            ("ledger/entries#P#p0", true),
+            ("ledger/whole", false),
+            ("ledger/dropped", false),
+            ("../etc", false),
+            ("entries", false),
+        ] {
+            assert_eq!(data.lacks(table), lacks, "{table}");
+        }
+    }
+
+    #[test]
     fn k17_a_view_is_set_aside_and_kept() {
         let (temp, dir) = dir();
         let keep = tempfile::tempdir().unwrap();
@@ -220,19 +407,73 @@ mod tests {
     }
 
     #[test]
-    fn g14_abandoned_data_is_kept_beside() {
+    fn g14_data_is_kept_beside_and_found_there() {
         let (temp, _) = dir();
         let dir = DataDir::at(temp.path().join("data"));
-        for keep in [Some("abandoned-1"), None] {
-            fs::create_dir_all(temp.path().join("data/shop")).unwrap();
-            fs::write(temp.path().join("data/shop/t.ibd"), "12345").unwrap();
-            assert_eq!(dir.size().unwrap(), 5);
-            let kept = dir.abandon(keep).unwrap();
-            assert_eq!(kept.is_some(), keep.is_some());
-            assert!(!temp.path().join("data").exists());
+        fs::create_dir_all(temp.path().join("data/shop")).unwrap();
+        fs::write(temp.path().join("data/shop/t.ibd"), "12345").unwrap();
+        fs::create_dir(temp.path().join("data.initialising")).unwrap();
+        assert_eq!(dir.size().unwrap(), 5);
+        let kept = dir.set_aside("kept-1").unwrap();
+        assert!(!temp.path().join("data").exists());
+        assert_eq!(fs::read(kept.join("shop/t.ibd")).unwrap(), b"12345");
+        assert_eq!(dir.kept_aside(), [kept]);
+    }
+
+    #[test]
+    // A1: what tells whether a join has touched the data.
+    fn a1_the_print_changes_with_the_data_and_with_nothing_else() {
+        let (temp, dir) = dir();
+        fs::create_dir(temp.path().join("shop")).unwrap();
+        for file in ["ibdata1", "shop/t.ibd", "grastate.dat"] {
+            fs::write(temp.path().join(file), "x").unwrap();
         }
-        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "what is not kept is gone");
-        assert_eq!(fs::read(temp.path().join("data.abandoned-1/shop/t.ibd")).unwrap(), b"12345");
+        let print = dir.print().unwrap();
+        for file in ["grastate.dat", "gvwstate.dat", "wsrep_sst.pid", "rsync_sst_complete", "galera.cache"] {
+            fs::write(temp.path().join(file), "something else").unwrap();
+        }
+        fs::create_dir(temp.path().join(".sst")).unwrap();
+        assert_eq!(dir.print().unwrap(), print, "none of these is data");
+        assert!(dir.half_copied());
+        let touched = |change: &dyn Fn()| {
+            let before = dir.print().unwrap();
+            change();
+            assert_ne!(dir.print().unwrap(), before);
+        };
+        touched(&|| fs::write(temp.path().join("shop/t.ibd"), "xy").unwrap());
+        touched(&|| fs::write(temp.path().join("shop/new.ibd"), "").unwrap());
+        touched(&|| fs::remove_file(temp.path().join("ibdata1")).unwrap());
+    }
+
+    #[test]
+    fn t11_a_commit_log_is_torn_that_mariadb_cannot_read() {
+        let (temp, dir) = dir();
+        let path = temp.path().join("tc.log");
+        assert!(!dir.torn_commit_log().unwrap(), "there is none after a clean end");
+        let whole = |length: usize| [&COMMIT_LOG_MARK[..], &vec![0; length - 4]].concat();
+        for (content, torn) in [
+            (Vec::new(), true),
+            (vec![254, 0x23], true),
+            (whole(4100), true),
+            (vec![0; 24_576], true),
+            (whole(24_576), false),
+        ] {
+            fs::write(&path, &content).unwrap();
+            assert_eq!(dir.torn_commit_log().unwrap(), torn, "{} bytes", content.len());
+        }
+        dir.set_commit_log_aside().unwrap();
+        assert!(!path.exists() && temp.path().join("tc.log.damaged").exists());
+    }
+
+    #[test]
+    fn t3_process_numbers_of_transfers_are_forgotten_and_nothing_else() {
+        let (temp, dir) = dir();
+        for name in ["wsrep_sst.pid", "rsync_sst.pid", "stunnel.pid", "mariadbd.pid"] {
+            fs::write(temp.path().join(name), "1").unwrap();
+        }
+        dir.forget_transfers().unwrap();
+        dir.forget_transfers().unwrap();
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::signal::Signal;
+use rustix::process::{getpriority_process, setpriority_process};
 
 use super::files::write_atomically;
 use super::processes::Handle;
@@ -174,9 +175,18 @@ impl Daemon {
         new.lines().last().unwrap_or("it said nothing").to_owned()
     }
 
-    /// Leaves the session of whoever started this process, if it was started by [`Daemon::detach`].
+    /// Whether this process was started by [`Daemon::detach`].
+    pub fn detached() -> bool {
+        std::env::var_os(DETACHED).is_some()
+    }
+
+    /// Leaves the session of whoever started this process, if it was started by [`Daemon::detach`], and gives up the
+    /// raised priority that monit has and hands on: neither a database nor a proxy may starve what keeps the VM alive.
     pub fn settle() {
-        if std::env::var_os(DETACHED).is_some() {
+        if getpriority_process(None).is_ok_and(|nice| nice < 0) {
+            let _ = setpriority_process(None, 0);
+        }
+        if Daemon::detached() {
             // Fails only for a process group's leader, which is as detached as can be.
             let _ = nix::unistd::setsid();
         }

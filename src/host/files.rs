@@ -28,6 +28,12 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<()> {
     renamed.with_context(|| format!("rename {} to {}", from.display(), to.display()))
 }
 
+/// Writes all to disk that other programs left in memory on the file system of this path.
+pub fn sync_disk_of(path: &Path) -> Result<()> {
+    let opened = File::open(path).with_context(|| format!("open {}", path.display()))?;
+    nix::unistd::syncfs(&opened).with_context(|| format!("sync the disk of {}", path.display()))
+}
+
 /// Removes a file durably; one that is not there is no error.
 pub fn remove_durably(path: &Path) -> Result<()> {
     let removed = match fs::remove_file(path) {
@@ -59,6 +65,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_disk_that_cannot_be_synced_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        sync_disk_of(dir.path()).unwrap();
+        let gone = dir.path().join("gone");
+        assert!(format!("{:#}", sync_disk_of(&gone).unwrap_err()).contains(&gone.display().to_string()));
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_with_its_mode() {

@@ -1,13 +1,12 @@
 //! Where incident reports lie: one folder each, the last few kept, and no more than the disk can spare.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::Uid;
 
 use super::observe::free_bytes;
 use super::random::random_uuid;
@@ -25,7 +24,6 @@ pub fn begin(parent: &Path) -> Result<PathBuf> {
     if !parent.exists() {
         let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(parent);
         made.with_context(|| format!("make {}", parent.display()))?;
-        owned_like_parent(parent)?;
     }
     if free_bytes(parent).is_some_and(|free| free < FLOOR) {
         bail!("less than {} MiB are free in {}; nothing is written there", FLOOR >> 20, parent.display());
@@ -71,13 +69,14 @@ pub fn pack(dir: &Path, beside: &[&str]) -> Result<PathBuf> {
     // Outside of what is packed: tar minds a folder that changes under it.
     let unfinished = unfinished(dir);
     let bundle = dir.join("bundle.tar.gz");
+    // New, and ours: what somebody else put there is not written over.
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&unfinished);
     let output = Command::new("tar")
-        .args(["--create", "--gzip", "--owner=0", "--group=0", "--file"])
-        .arg(&unfinished)
-        .arg("--directory")
+        .args(["--create", "--gzip", "--owner=0", "--group=0", "--directory"])
         .arg(parent)
         .arg(name)
         .stdin(Stdio::null())
+        .stdout(file.with_context(|| format!("make {}", unfinished.display()))?)
         .output()
         .context("run tar")?;
     if !output.status.success() {
@@ -98,12 +97,11 @@ pub fn pack(dir: &Path, beside: &[&str]) -> Result<PathBuf> {
     Ok(bundle)
 }
 
-/// Gives a finished report to whom its place belongs, so that whoever comes next may remove it again, and
-/// removes the oldest ones.
+/// Opens a finished report to its owner's group, and removes the oldest ones.
 pub fn finish(dir: &Path) -> Result<()> {
-    owned_like_parent(dir)?;
+    close(dir)?;
     for entry in fs::read_dir(dir)?.flatten() {
-        owned_like_parent(&entry.path())?;
+        close(&entry.path())?;
     }
     let parent = dir.parent().context("a report needs a folder of its own")?;
     let mut all = kept(parent);
@@ -127,15 +125,15 @@ fn size_of(dir: &Path) -> u64 {
     fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|e| Some(e.metadata().ok()?.len())).sum()
 }
 
-fn owned_like_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let (own, above) = (fs::metadata(path)?, fs::metadata(parent)?);
-    // Whoever is not root leaves what is its own.
-    if Uid::effective().is_root() && (own.uid(), own.gid()) != (above.uid(), above.gid()) {
-        chown(path, Some(above.uid()), Some(above.gid())).with_context(|| format!("give {} away", path.display()))?;
+/// Open to owner and group, whatever it is; a link is left alone, with what it points to.
+fn close(path: &Path) -> Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    let mode = if meta.is_dir() { 0o750 } else { 0o640 };
+    if !meta.is_symlink() {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .with_context(|| format!("close {}", path.display()))?;
     }
-    let mode = if own.is_dir() { 0o750 } else { 0o640 };
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(|| format!("close {}", path.display()))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -166,5 +164,24 @@ mod tests {
         assert_eq!(left.len(), 5);
         assert!(left.contains(&dir) && parent.join("mine").exists());
         assert!(newer_than(&parent, Duration::from_secs(60)) && !newer_than(place.path(), Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn c1_a_report_changes_nothing_that_a_link_points_to() {
+        use std::os::unix::fs::symlink;
+
+        let place = tempfile::tempdir().unwrap();
+        let (parent, secret) = (place.path().join("incidents"), place.path().join("shadow"));
+        fs::write(&secret, "root").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let dir = begin(&parent).unwrap();
+        symlink(&secret, dir.join("report.txt")).unwrap();
+        symlink(&secret, unfinished(&dir)).unwrap();
+        assert!(pack(&dir, &["report.txt"]).is_err());
+        fs::remove_file(unfinished(&dir)).unwrap();
+        pack(&dir, &["report.txt"]).unwrap();
+        finish(&dir).unwrap();
+        assert_eq!(fs::read_to_string(&secret).unwrap(), "root");
+        assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

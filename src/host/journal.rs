@@ -43,15 +43,19 @@ impl Journal {
         }
     }
 
-    /// How `mariadbd` ended lately, by the end of the journal.
-    pub fn deaths(&self) -> Deaths {
-        let mut deaths = Deaths::default();
+    /// How `mariadbd` ended lately, by the end of the journal; and when it died.
+    pub fn deaths(&self, now: Moment) -> (Deaths, Vec<Moment>) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (mut deaths, mut died) = (Deaths::default(), Vec::new());
         let tells = |line: &&str| ["\"mariadbd.", "\"view.changed\"", "\"leave\""].iter().any(|e| line.contains(e));
         for line in self.end().unwrap_or_default().lines().filter(tells) {
             let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
             let status = || event.pointer("/details/status").and_then(Value::as_str).map(str::to_owned);
             match event.get("event").and_then(Value::as_str) {
-                Some("mariadbd.died") => deaths = Deaths { in_a_row: deaths.in_a_row + 1, last_end: status() },
+                Some("mariadbd.died") => {
+                    deaths = Deaths { in_a_row: deaths.in_a_row + 1, last_end: status(), ..deaths };
+                    died.extend(event.get("at").and_then(Value::as_str).and_then(Moment::parse));
+                }
                 Some("mariadbd.stopped") => deaths.last_end = status(),
                 // Somebody stopped it, and is looking after it.
                 Some("leave") => deaths.in_a_row = 0,
@@ -61,7 +65,10 @@ impl Journal {
                 _ => {}
             }
         }
-        deaths
+        let lately: Vec<Moment> = died.iter().copied().filter(|at| *at >= now.before(HOUR)).collect();
+        deaths.last_hour = u32::try_from(lately.len()).unwrap_or(u32::MAX);
+        deaths.within_seconds = lately.first().zip(lately.last()).map_or(0, |(first, last)| last.since(*first) / 1000);
+        (deaths, died)
     }
 
     /// How long the last orderly end of the supervisor took, by the end of the journal.
@@ -139,7 +146,8 @@ mod tests {
     fn deaths_in_a_row_end_with_synced_or_a_stop() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::in_dir(dir.path());
-        assert_eq!(journal.deaths(), Deaths::default());
+        let deaths = || journal.deaths(Moment::now()).0;
+        assert_eq!(deaths(), Deaths::default());
         std::fs::write(dir.path().join("journal.jsonl"), "torn\n").unwrap();
         let died = || journal.record("mariadbd.died", json!({ "status": "signal 6" }));
         let view = |state: &str| journal.record("view.changed", json!({ "state": state }));
@@ -148,9 +156,31 @@ mod tests {
         died();
         view("Initialized");
         died();
-        assert_eq!(journal.deaths().in_a_row, 2);
-        assert_eq!(journal.deaths().last_end, Some("signal 6".into()));
+        assert_eq!(deaths().in_a_row, 2);
+        assert_eq!(deaths().last_end, Some("signal 6".into()));
         journal.record("leave", json!({}));
-        assert_eq!(journal.deaths().in_a_row, 0);
+        assert_eq!(deaths().in_a_row, 0);
+    }
+
+    #[test]
+    fn t12_deaths_within_the_hour_are_counted_whatever_was_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |at: &str, event: &str| {
+            format!("{{\"at\":\"{at}\",\"event\":\"{event}\",\"details\":{{\"state\":\"Synced\"}}}}\n")
+        };
+        let text: String = [
+            line("2026-11-21T08:00:00.000Z", "mariadbd.died"),
+            line("2026-11-21T09:10:00.000Z", "mariadbd.died"),
+            line("2026-11-21T09:10:09.000Z", "view.changed"),
+            line("2026-11-21T09:11:00.000Z", "mariadbd.died"),
+            line("2026-11-21T09:12:30.000Z", "leave"),
+        ]
+        .concat();
+        std::fs::write(dir.path().join("journal.jsonl"), text).unwrap();
+        let journal = Journal::in_dir(dir.path());
+        let (deaths, died) = journal.deaths(Moment::parse("2026-11-21T09:30:00Z").unwrap());
+        assert_eq!((deaths.in_a_row, deaths.last_hour, deaths.within_seconds, died.len()), (0, 2, 60, 3));
+        let (later, _) = journal.deaths(Moment::parse("2026-11-21T11:30:00Z").unwrap());
+        assert_eq!((later.last_hour, later.within_seconds), (0, 0));
     }
 }

@@ -12,20 +12,37 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::processes::{Handle, find_mariadbd, work_done};
+use super::datadir::DataDir;
+use super::files::remove_durably;
+use super::processes::{BELOW_MARIADBD, Handle, find_mariadbd, moved};
 use crate::config::MemberConfig;
+use crate::galera::log_lines::{Evidence, evidence};
 use crate::galera::position::Position;
 use crate::galera::recovery::{Recovered, recovered_position};
+use crate::log;
+
+/// How `mariadbd` is started for service.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// Where its data stands.
+    pub position: Option<Position>,
+    /// The name of its group, where that is not the configured one.
+    pub group: Option<&'a str>,
+    /// As the first of a primary component.
+    pub new_cluster: bool,
+    /// The members from which it takes its state; any, where none is named.
+    pub donors: &'a [String],
+}
 
 /// Starts `mariadbd` for service, in a process group of its own, so that it can be killed together
 /// with its state transfer scripts and does not get a terminal's signals.
-pub fn start(
-    config: &MemberConfig,
-    position: Option<Position>,
-    group: Option<&str>,
-    new_cluster: bool,
-) -> Result<Child> {
+pub fn start(config: &MemberConfig, asked: &Start) -> Result<Child> {
+    let Start { position, group, new_cluster, donors } = *asked;
     let mut command = command(config)?;
+    if !donors.is_empty() {
+        // Without a comma at the end Galera takes no other one.
+        command.arg(format!("--wsrep-sst-donor={}", donors.join(",")));
+    }
     if let Some(group) = group {
         command.arg(format!("--wsrep-cluster-name={group}"));
     }
@@ -47,16 +64,18 @@ pub fn kill(pid: u32) {
 }
 
 fn command(config: &MemberConfig) -> Result<Command> {
-    let log = append_to_error_log(config)?;
+    let error_log = append_to_error_log(config)?;
     let mut command = Command::new(&config.mariadb.program);
     command
         .arg(format!("--defaults-file={}", config.mariadb.defaults_file.display()))
         // State transfer scripts are found by PATH, and may live beside the server.
         .env("PATH", search_path(config))
+        // By this whatever it starts is known, however that leaves its group and its parent.
+        .env(BELOW_MARIADBD, &config.mariadb.data_dir)
         .current_dir(&config.mariadb.data_dir)
         .stdin(Stdio::null())
-        .stdout(log.try_clone().context("share the error log")?)
-        .stderr(log)
+        .stdout(error_log.try_clone().context("share the error log")?)
+        .stderr(error_log)
         .process_group(0);
     Ok(command)
 }
@@ -80,23 +99,71 @@ fn append_to_error_log(config: &MemberConfig) -> Result<File> {
         .with_context(|| format!("open MariaDB's error log {}", path.display()))
 }
 
+/// Pauses before a recovery that was killed from outside is run again.
+const AFTER_A_KILL: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
 /// Asks the storage engine for its position with `--wsrep-recover`. After a crash this runs InnoDB's
 /// recovery, which may take long; it is bounded by progress, not by the clock. Stops when `stop` is set.
+///
+/// One that somebody killed (a person, the kernel for want of memory) says nothing about the data, and is run again: who
+/// reads that the position is unknown is told how to go on without it.
 pub fn recover(config: &MemberConfig, stop: &AtomicBool) -> Result<Recovered> {
+    for pause in AFTER_A_KILL {
+        match recover_once(config, stop)? {
+            Run::Told(recovered) => return Ok(recovered),
+            Run::Killed(by) => log::warn("recovery.killed", &[("signal", &by), ("again_after_ms", &pause.as_millis())]),
+        }
+        std::thread::sleep(pause);
+    }
+    match recover_once(config, stop)? {
+        Run::Told(recovered) => Ok(recovered),
+        Run::Killed(by) => bail!("mariadbd --wsrep-recover was killed again and again, at last by {by}"),
+    }
+}
+
+/// How one run of the recovery ended.
+enum Run {
+    Told(Recovered),
+    Killed(Signal),
+}
+
+/// The signal by which somebody ended it; a crash of its own is told by others.
+fn killed(status: ExitStatus) -> Option<Signal> {
+    [Signal::SIGKILL, Signal::SIGTERM].into_iter().find(|s| status.signal() == Some(*s as i32))
+}
+
+fn recover_once(config: &MemberConfig, stop: &AtomicBool) -> Result<Run> {
     end_orphaned_recovery(config)?;
+    let datadir = DataDir::at(&config.mariadb.data_dir);
+    // A log of two-phase commits that a power loss has torn ends each start. Without it no transaction that was prepared
+    // can be decided, and the server says so where there is one; where there is none, nothing was in it that counts.
+    let torn = datadir.torn_commit_log().context("read tc.log")?;
+    let another = config.paths.state_dir.join("recovery.tc.log");
     let output_path = config.paths.state_dir.join("recovery.log");
     // Its own file: the answer must not be mixed with what a server says.
     let _ = fs::remove_file(&output_path);
     let mut child = command(config)?
         .arg("--wsrep-recover")
+        .args(torn.then(|| format!("--log-tc={}", another.display())))
         .arg(format!("--log-error={}", output_path.display()))
         .spawn()
         .with_context(|| format!("start {} --wsrep-recover", config.mariadb.program.display()))?;
-    let status = wait_while_it_works(&mut child, config.timeouts.recover_stall, stop)?;
+    let status = wait_while_it_works(&mut child, config.timeouts.recover_stall, stop);
+    remove_durably(&another)?;
+    let status = status?;
+    if let Some(by) = killed(status) {
+        return Ok(Run::Killed(by));
+    }
     let output = fs::read(&output_path).with_context(|| format!("read {}", output_path.display()))?;
     let output = String::from_utf8_lossy(&output);
     match recovered_position(&output) {
-        Some(recovered) if status.success() => Ok(recovered),
+        Some(recovered) if status.success() => {
+            if torn {
+                datadir.set_commit_log_aside()?;
+                log::warn("tc_log.set_aside", &[("why", &"it is torn, and no transaction waited for it")]);
+            }
+            Ok(Run::Told(recovered))
+        }
         _ => {
             let errors: Vec<&str> = output.lines().filter(|l| l.contains("[ERROR]")).collect();
             let said =
@@ -129,14 +196,15 @@ fn wait_while_it_works(child: &mut Child, stall: Duration, stop: &AtomicBool) ->
         if let Some(status) = child.try_wait().context("wait for --wsrep-recover")? {
             return Ok(status);
         }
-        let now_done = work_done(pid);
+        // Not the processor's time: a torn Aria log makes it compute for ever (T1).
+        let now_done = moved(pid);
         if now_done != done {
             (done, since) = (now_done, Instant::now());
         }
         let why = if stop.load(Ordering::Relaxed) {
             "was asked to stop".to_owned()
         } else if since.elapsed() > stall {
-            format!("made no progress for {} s", stall.as_secs())
+            format!("computed for {} s without reading or writing anything", stall.as_secs())
         } else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
@@ -187,6 +255,11 @@ pub fn error_log_since(config: &MemberConfig, since: u64) -> String {
     read().unwrap_or_default()
 }
 
+/// What the error log proves of the server's last life. Only what it says counts.
+pub fn last_life(config: &MemberConfig) -> Vec<Evidence> {
+    evidence(&error_log_since(config, 0))
+}
+
 /// The lines of the error log, from `since` on, that say why a server ended: its last errors, and before them what
 /// is behind many of them, which scripts of state transfers tell in words of their own.
 pub fn last_errors(config: &MemberConfig, since: u64) -> Vec<String> {
@@ -199,7 +272,42 @@ pub fn last_errors(config: &MemberConfig, since: u64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
     use super::*;
+    use crate::config;
+
+    /// A member whose files are all in a folder of its own, and whose `mariadbd` is this script.
+    fn member(at: &Path, mariadbd: &str) -> MemberConfig {
+        let golden = include_str!("../../spec/golden/member.json").replace("/var/vcap", &at.display().to_string());
+        fs::write(at.join("member.yml"), golden).unwrap();
+        let mut config: MemberConfig = config::load(&at.join("member.yml")).unwrap();
+        config.mariadb.program = at.join("mariadbd");
+        fs::write(&config.mariadb.program, mariadbd).unwrap();
+        fs::set_permissions(&config.mariadb.program, fs::Permissions::from_mode(0o755)).unwrap();
+        for directory in [&config.mariadb.data_dir, &config.paths.state_dir, &config.paths.log_dir] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        config
+    }
+
+    #[test]
+    fn s3_a_recovery_that_was_killed_says_nothing_and_is_run_again() {
+        let at = tempfile::tempdir().unwrap();
+        let told = "WSREP: Recovered position: 7851e18c-ebf3-11f1-ac17-33b11858d683:42";
+        let script = format!(
+            "#!/bin/sh\n[ -e {0}/once ] || {{ touch {0}/once; kill -KILL $$; }}\n\
+             for a in \"$@\"; do case $a in --log-error=*) echo '{told}' >\"${{a#*=}}\";; esac; done\n",
+            at.path().display()
+        );
+        let found = recover(&member(at.path(), &script), &AtomicBool::new(false)).unwrap();
+        assert!(matches!(found, Recovered::At(position) if position.seqno() == 42), "{found:?}");
+
+        let always = "#!/bin/sh\nkill -KILL $$\n";
+        let failed = recover(&member(at.path(), always), &AtomicBool::new(false)).unwrap_err();
+        assert!(failed.to_string().contains("killed again and again"), "{failed:#}");
+    }
 
     #[test]
     fn a_status_is_passed_on_and_never_as_success() {

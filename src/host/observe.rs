@@ -1,6 +1,5 @@
 //! Takes an observation of this VM's member. Fetches only; every part is bounded.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,23 +7,29 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::asking::{Asking, NO_ANSWER};
-use super::clock::seconds_since_epoch;
+use super::clock::{boot_id, seconds_since_epoch};
 use super::datadir::DataDir;
+use super::disk_probe::DiskProbe;
 use super::journal::Journal;
 use super::knocks::Knocks;
 use super::mariadbd::{error_log_length, error_log_since};
+use super::next_state::NextState;
 use super::ports;
 use super::processes::find_mariadbd;
 use super::socket::{Reply, Request, ask};
-use super::sql;
+use super::sql::{self, Looks};
 use super::store::Store;
+use super::write_stalls::WriteStalls;
 use crate::agent::client::Client;
 use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::member::Member;
-use crate::cluster::observation::{Deaths, Host, Identity, Observation, Ports, Process, Sql, SupervisorSight};
+use crate::cluster::observation::{
+    Deaths, Host, Identity, Observation, Ports, Process, Sql, SupervisorSight, WriteStall,
+};
 use crate::cluster::standing::standing;
 use crate::config::MemberConfig;
-use crate::galera::log_lines::{Evidence, evidence};
+use crate::galera::log_lines::{Evidence, evidence, missing_tables};
+use crate::galera::moment::Moment;
 use crate::galera::wsrep::Wsrep;
 use crate::log;
 
@@ -43,7 +48,7 @@ pub fn identity(config: &MemberConfig, me: &Member) -> Identity {
         cluster: config.cluster.name.clone(),
         expects: config.cluster.members.iter().map(|m| m.name.clone()).collect(),
         version: env!("CARGO_PKG_VERSION").into(),
-        boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().into(),
+        boot_id: boot_id(),
         auto_recovery: Some(config.auto_recovery),
     }
 }
@@ -56,7 +61,8 @@ pub fn at_hand(
     supervisor: SupervisorSight,
     sql: (Sql, Option<Wsrep>),
 ) -> Observation {
-    let disk = DataDir::at(&config.mariadb.data_dir).look();
+    let datadir = DataDir::at(&config.mariadb.data_dir);
+    let disk = datadir.look();
     let store = Store::in_dir(&config.paths.state_dir);
     let memory = store.memory();
     let process = find_mariadbd(&config.mariadb.defaults_file).map(|(_, process)| process);
@@ -73,6 +79,9 @@ pub fn at_hand(
         log: Vec::new(),
         ports: Ports::default(),
         sql,
+        stalled: None,
+        missing_tables: Vec::new(),
+        kept_aside: datadir.kept_aside().iter().map(|path| path.display().to_string()).collect(),
         wsrep,
         disk,
         host: Host::default(),
@@ -80,7 +89,9 @@ pub fn at_hand(
         arbitrators: Vec::new(),
         memory,
         maintenance: store.maintenance(seconds_since_epoch()),
+        going_for_good: NextState::left(&config.paths).intent().instance_deleted,
         position,
+        applied_all: false,
     }
 }
 
@@ -88,7 +99,7 @@ pub fn at_hand(
 pub fn own(config: &MemberConfig) -> Result<Observation> {
     let me = config.split()?.0;
     let answers = sql::look(&config.mariadb.socket, &config.mariadb.admin_user);
-    let deaths = Journal::in_dir(&config.paths.state_dir).deaths();
+    let deaths = Journal::in_dir(&config.paths.state_dir).deaths(Moment::now()).0;
     Ok(Observation { deaths, ..at_hand(config, me, supervisor(config), answers) })
 }
 
@@ -101,17 +112,38 @@ fn age(process: &Process) -> Option<u64> {
     Some(since_boot.saturating_sub(process.started / TICKS_PER_SECOND))
 }
 
+/// What the end of the error log says.
+#[derive(Debug, Clone, Default)]
+struct LogWords {
+    proves: Vec<Evidence>,
+    missing: Vec<String>,
+}
+
+/// What was last found of writes that do not get through.
+#[derive(Debug, Default)]
+struct Stalls {
+    asked: Option<Instant>,
+    stalls: WriteStalls,
+    last: Option<WriteStall>,
+}
+
 /// Takes whole observations, one after the other. Keeps what must outlive one of them: a probe of the
 /// disk that still hangs, and what the error log said when it was last longer than before.
 #[derive(Debug)]
 pub struct Observer {
     config: MemberConfig,
     me: Member,
+    looks: Looks,
     peers: Arc<Knocks>,
     supervisor: Arc<Asking>,
-    probe: Arc<DiskProbe>,
-    log: Mutex<(u64, Vec<Evidence>)>,
+    store_probe: Arc<DiskProbe>,
+    tmp_probe: Arc<DiskProbe>,
+    log_probe: Arc<DiskProbe>,
+    log: Mutex<(u64, LogWords)>,
     ports: Mutex<Option<(Instant, Ports)>>,
+    stalls: Mutex<Stalls>,
+    /// The last death that was counted, and how many were.
+    deaths: Mutex<(Moment, u64)>,
 }
 
 impl Observer {
@@ -123,11 +155,16 @@ impl Observer {
         Ok(Observer {
             config,
             me,
+            looks: Looks::default(),
             peers,
             supervisor: Arc::default(),
-            probe: Arc::default(),
+            store_probe: Arc::new(DiskProbe::synced()),
+            tmp_probe: Arc::default(),
+            log_probe: Arc::default(),
             log: Mutex::default(),
             ports: Mutex::default(),
+            stalls: Mutex::default(),
+            deaths: Mutex::new((Moment::now(), 0)),
         })
     }
 
@@ -136,15 +173,20 @@ impl Observer {
         std::thread::scope(|scope| {
             let peers = scope.spawn(|| self.peers.ask());
             let arbitrators = scope.spawn(|| self.ask_arbitrators());
-            let answers = scope.spawn(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user));
+            let server = &self.config.mariadb;
+            let answers = scope.spawn(|| self.looks.look(&server.socket, &server.admin_user));
             let run_dir = self.config.paths.run_dir.clone();
             let supervisor = self.supervisor.ask(move || said_in(&run_dir));
             let sql = answers.join().unwrap_or((Sql::Failed { why: "the probe ended unexpectedly".into() }, None));
             let mut seen = at_hand(&self.config, &self.me, supervisor, sql);
             seen.ports = self.ports(seen.wsrep.is_some());
             seen.host = self.host();
-            seen.log = self.log();
-            seen.deaths = Journal::in_dir(&self.config.paths.state_dir).deaths();
+            let words = self.log();
+            seen.log = words.proves;
+            let datadir = DataDir::at(&self.config.mariadb.data_dir);
+            seen.missing_tables = words.missing.into_iter().filter(|table| datadir.lacks(table)).collect();
+            seen.stalled = self.stalled(&seen);
+            seen.deaths = self.deaths();
             seen.peers = peers.join().unwrap_or_default();
             seen.arbitrators = arbitrators.join().unwrap_or_default();
             seen
@@ -174,14 +216,45 @@ impl Observer {
     }
 
     /// What the end of the error log proves; read again only where it has changed.
-    fn log(&self) -> Vec<Evidence> {
+    fn log(&self) -> LogWords {
         const MOST: u64 = 128 * 1024;
         let length = error_log_length(&self.config);
-        let Ok(mut known) = self.log.lock() else { return Vec::new() };
+        let Ok(mut known) = self.log.lock() else { return LogWords::default() };
         if known.0 != length {
-            *known = (length, evidence(&error_log_since(&self.config, length.saturating_sub(MOST))));
+            let text = error_log_since(&self.config, length.saturating_sub(MOST));
+            *known = (length, LogWords { proves: evidence(&text), missing: missing_tables(&text) });
         }
         known.1.clone()
+    }
+
+    /// Asked from time to time only, and only of a member that clients may be at.
+    fn stalled(&self, seen: &Observation) -> Option<WriteStall> {
+        const EVERY: Duration = Duration::from_secs(5);
+        let mut known = self.stalls.lock().ok()?;
+        if !seen.wsrep.as_ref().is_some_and(Wsrep::is_primary) {
+            *known = Stalls::default();
+            return None;
+        }
+        if known.asked.is_none_or(|at| at.elapsed() >= EVERY) {
+            known.asked = Some(Instant::now());
+            let server = &self.config.mariadb;
+            // Without an answer nothing is known; what was known stays until there is one.
+            if let Ok(sessions) = self.looks.sessions(&server.socket, &server.admin_user) {
+                let ddl_under_way = seen.disk.grastate.present().is_some_and(|state| state.uuid.is_nil());
+                known.last = known.stalls.look(&sessions, ddl_under_way, Instant::now());
+            }
+        }
+        known.last.clone()
+    }
+
+    /// The end of the journal is all that is read each time; what is counted goes on growing.
+    fn deaths(&self) -> Deaths {
+        let (deaths, died) = Journal::in_dir(&self.config.paths.state_dir).deaths(Moment::now());
+        let Ok(mut counted) = self.deaths.lock() else { return deaths };
+        let new = died.iter().filter(|at| **at > counted.0).count();
+        counted.1 += u64::try_from(new).unwrap_or_default();
+        counted.0 = died.last().copied().map_or(counted.0, |last| last.max(counted.0));
+        Deaths { counted: counted.1, ..deaths }
     }
 
     fn ask_arbitrators(&self) -> Vec<ArbitratorWord> {
@@ -195,12 +268,18 @@ impl Observer {
     fn host(&self) -> Host {
         let dir = &self.config.paths.state_dir;
         let space = nix::sys::statvfs::statvfs(dir.as_path()).ok();
-        let (write_milliseconds, write_fault) = self.probe.ask(dir);
+        let store = self.store_probe.ask(dir);
+        let tmp = self.tmp_probe.ask(&self.config.paths.tmp_dir);
+        let log = self.config.mariadb.error_log.parent().map(|dir| self.log_probe.ask(dir)).unwrap_or_default();
         Host {
             free_bytes: free_bytes(dir),
             free_inodes: space.map(|s| s.files_available()),
-            write_milliseconds,
-            write_fault,
+            write_milliseconds: store.milliseconds,
+            write_fault: store.fault,
+            write_fault_seconds: store.seconds,
+            tmp_fault: tmp.fault,
+            tmp_fault_seconds: tmp.seconds,
+            log_fault: log.fault,
             load: std::fs::read_to_string("/proc/loadavg").ok().and_then(|l| l.split_whitespace().next()?.parse().ok()),
         }
     }
@@ -241,67 +320,5 @@ fn absence(error: &anyhow::Error) -> String {
     match error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
         Some(NotFound | ConnectionRefused) => "nor does galera-start: monit start mariadb".into(),
         _ => format!("galera-start does not answer: {}", error.root_cause()),
-    }
-}
-
-/// Writes and syncs a small file from time to time, on a thread that may hang with the disk: a frozen
-/// or very slow disk is invisible to Galera, and stalls the whole cluster.
-#[derive(Debug, Default)]
-struct DiskProbe {
-    state: Mutex<ProbeState>,
-}
-
-#[derive(Debug, Default)]
-struct ProbeState {
-    running: Option<Instant>,
-    last: Option<(Instant, u64)>,
-    failed: Option<String>,
-}
-
-impl DiskProbe {
-    /// Every so often; a sync each second would be load of our own making.
-    const EVERY: Duration = Duration::from_secs(5);
-
-    /// The last write's milliseconds, none while one hangs; and what is wrong, in words.
-    fn ask(self: &Arc<DiskProbe>, dir: &Path) -> (Option<u64>, Option<String>) {
-        let Ok(mut state) = self.state.lock() else { return (None, None) };
-        let due = state.last.is_none_or(|(at, _)| at.elapsed() > DiskProbe::EVERY);
-        if due && state.running.is_none() {
-            let (probe, dir) = (Arc::clone(self), dir.to_owned());
-            let spawned = std::thread::Builder::new().name("disk".into()).spawn(move || probe.write(&dir));
-            state.running = spawned.is_ok().then(Instant::now);
-        }
-        let stale = state.last.is_some_and(|(at, _)| at.elapsed() > 3 * DiskProbe::EVERY);
-        let hangs = state.running.map(|since| since.elapsed()).filter(|hung| *hung > 2 * DiskProbe::EVERY);
-        let fault = hangs.map(|hung| format!("a small write has been hanging for {} s", hung.as_secs()));
-        (state.last.filter(|_| !stale).map(|(_, took)| took), fault.or_else(|| state.failed.clone()))
-    }
-
-    fn write(&self, dir: &Path) {
-        let begun = Instant::now();
-        let written = tempfile::tempfile_in(dir).and_then(|mut f| f.write_all(b"probe").and_then(|()| f.sync_all()));
-        if let Ok(mut state) = self.state.lock() {
-            state.running = None;
-            let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            state.failed = written.as_ref().err().map(|e| format!("a small write fails: {e}"));
-            state.last = written.ok().map(|()| (Instant::now(), took));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn s19_a_disk_that_takes_no_write_is_told() {
-        let probe = Arc::new(DiskProbe::default());
-        probe.write(Path::new("/nowhere/at/all"));
-        let (took, fault) = probe.ask(Path::new("/nowhere/at/all"));
-        assert!(took.is_none() && fault.is_some_and(|f| f.contains("a small write fails")));
-        let dir = tempfile::tempdir().unwrap();
-        let probe = Arc::new(DiskProbe::default());
-        probe.write(dir.path());
-        assert!(matches!(probe.ask(dir.path()), (Some(_), None)));
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use super::resolving;
 use crate::cluster::observation::PortAnswer;
 
 /// The TCP ports of this VM that have a listener, from /proc/net.
@@ -27,7 +28,7 @@ fn listener(line: &str) -> Option<u16> {
 
 /// Connects to a port and closes again.
 pub fn knock(address: &str, port: u16, limit: Duration) -> PortAnswer {
-    let Some(target) = (address, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else {
+    let Ok(target) = resolving::address_blocking(address, port, limit) else {
         return PortAnswer::Silent;
     };
     answer(TcpStream::connect_timeout(&target, limit))
@@ -35,7 +36,11 @@ pub fn knock(address: &str, port: u16, limit: Duration) -> PortAnswer {
 
 /// The same, without a thread of its own.
 pub async fn knock_async(address: &str, port: u16, limit: Duration) -> PortAnswer {
-    match tokio::time::timeout(limit, tokio::net::TcpStream::connect((address, port))).await {
+    let connect = async {
+        let target = resolving::address(address, port, limit).await.map_err(std::io::Error::other)?;
+        tokio::net::TcpStream::connect(target).await
+    };
+    match tokio::time::timeout(limit, connect).await {
         Ok(met) => answer(met),
         Err(_) => PortAnswer::Silent,
     }

@@ -1,6 +1,8 @@
 //! Processes, from /proc. A pid file proves nothing, in either direction (K3, K11).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -107,20 +109,43 @@ pub fn find_garbd(workdir: &Path) -> Option<(Handle, String)> {
     })
 }
 
-/// Ends the state transfer scripts that a `mariadbd` left behind when it died: they live on, hold the port,
-/// and keep the other side's transfer waiting. Only while no `mariadbd` runs on this data directory.
-/// Returns how many there were.
-pub fn end_orphaned_transfers(defaults_file: &Path, data_dir: &Path) -> usize {
-    if find_mariadbd(defaults_file).is_some_and(|(_, p)| !p.recovering) {
-        return 0;
+/// In the environment of each `mariadbd` that is started here, and of all that it starts: its data directory.
+pub const BELOW_MARIADBD: &str = "MARIADB_GALERA_BELOW";
+/// What forks while it is killed is met in another round.
+const ROUNDS: usize = 5;
+
+/// Ends what a `mariadbd` left behind when it died, none if one runs on this data directory. The scripts of state transfers
+/// live on, hold the port, and keep the other side's transfer waiting; so does what they started, which need not be in
+/// their group: `timeout` makes one of its own. Returns how many there were.
+pub fn end_orphaned_transfers(defaults_file: &Path, data_dir: &Path) -> Option<usize> {
+    if find_mariadbd(defaults_file).is_some() {
+        return None;
     }
-    let orphans: Vec<i32> = pids().filter(|pid| arguments_of(*pid).is_some_and(|a| transfers(&a, data_dir))).collect();
-    for pid in &orphans {
-        // They are in the process group of the one that died, with all that they started.
-        let group = nix::unistd::getpgid(Some(Pid::from_raw(*pid)));
-        let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+    let mut ended = 0;
+    for _ in 0..ROUNDS {
+        // One that was begun by somebody else than us has no mark: then a script's group tells what is below it.
+        let scripts = pids().filter(|pid| arguments_of(*pid).is_some_and(|a| transfers(&a, data_dir)));
+        let groups: Vec<Pid> = scripts.filter_map(|pid| nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok()).collect();
+        let marked: Vec<i32> = pids().filter(|pid| is_below(*pid, data_dir)).collect();
+        if groups.is_empty() && marked.is_empty() {
+            break;
+        }
+        ended += marked.len().max(groups.len());
+        for group in &groups {
+            let _ = killpg(*group, Signal::SIGKILL);
+        }
+        for pid in &marked {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    orphans.len()
+    Some(ended)
+}
+
+fn is_below(pid: i32, data_dir: &Path) -> bool {
+    let mark = [BELOW_MARIADBD.as_bytes(), b"=", data_dir.as_os_str().as_bytes()].concat();
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|b| *b == 0).any(|variable| variable == mark) && Handle::of(pid).is_some()
 }
 
 fn transfers(arguments: &[String], data_dir: &Path) -> bool {
@@ -237,15 +262,52 @@ pub fn transferred(server: i32) -> Option<u64> {
     below.iter().any(script).then(|| below.iter().map(|pid| of_io(*pid, &["write_bytes"])).sum())
 }
 
-/// What a process has done so far: a number that grows while it reads, writes or computes. Two equal
-/// numbers in a row mean that it stands still.
-pub fn work_done(pid: i32) -> u64 {
-    of_io(pid, &["rchar", "wchar"]).wrapping_add(ticks(pid))
+/// How far the programs have come that send a state transfer out of this server, by the mark of each; none where no
+/// script of a donor runs. The scripts themselves, and mariabackup, are at something also while nothing is sent.
+pub fn given(server: i32) -> Option<BTreeMap<(i32, u64), u64>> {
+    const SENDERS: [&str; 5] = ["socat", "rsync", "openssl", "stunnel", "stunnel4"];
+    let scripts = donor_scripts(server);
+    let sends = |pid: &i32| {
+        let program = arguments_of(*pid).and_then(|a| Path::new(a.first()?).file_name()?.to_str().map(str::to_owned));
+        program.is_some_and(|name| SENDERS.contains(&name.as_str()))
+    };
+    let below = scripts.iter().flat_map(|script| descendants(*script)).filter(sends);
+    let come = below.filter_map(|pid| {
+        let handle = Handle::of(pid)?;
+        Some(((pid, handle.started), of_io(pid, &["rchar", "wchar"])))
+    });
+    (!scripts.is_empty()).then(|| come.collect())
 }
 
-/// The same for a process and all processes below it.
-pub fn work_done_below(pid: i32) -> u64 {
-    descendants(pid).into_iter().fold(work_done(pid), |sum, child| sum.wrapping_add(work_done(child)))
+fn donor_scripts(server: i32) -> Vec<i32> {
+    let script = |pid: &i32| arguments_of(*pid).is_some_and(|a| gives(&a));
+    descendants(server).into_iter().filter(script).collect()
+}
+
+fn gives(arguments: &[String]) -> bool {
+    let role = |pair: &[String]| matches!(pair, [name, value] if name == "--role" && value == "donor");
+    arguments.iter().take(3).any(|word| word.contains("wsrep_sst_")) && arguments.windows(2).any(role)
+}
+
+/// Ends the scripts by which this server gives its state, with all that they started; the server goes on without.
+pub fn end_giving(server: i32) -> usize {
+    let scripts = donor_scripts(server);
+    let all: BTreeSet<i32> = scripts.iter().flat_map(|pid| descendants(*pid)).chain(scripts.iter().copied()).collect();
+    for handle in all.iter().filter_map(|pid| Handle::of(*pid)) {
+        let _ = handle.signal(Signal::SIGKILL);
+    }
+    scripts.len()
+}
+
+/// How many bytes a process has read and written so far, sockets left out where the kernel counts them apart. It grows
+/// while a storage engine recovers, and not while it merely computes.
+pub fn moved(pid: i32) -> u64 {
+    of_io(pid, &["rchar", "wchar", "read_bytes", "write_bytes"])
+}
+
+/// How many bytes it has had its disk read and write.
+pub fn stored(pid: i32) -> u64 {
+    of_io(pid, &["read_bytes", "write_bytes"])
 }
 
 /// The sum of these lines of /proc/PID/io; those of the children that it has reaped are in it.
@@ -256,14 +318,6 @@ fn of_io(pid: i32, keys: &[&str]) -> u64 {
         .filter(|(key, _)| keys.contains(key))
         .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
         .sum()
-}
-
-/// The processor's time, in ticks of a hundredth of a second.
-fn ticks(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -279,6 +333,38 @@ mod tests {
         assert!(transfers(&script, Path::new("/var/vcap/store/mariadb/data")));
         assert!(!transfers(&script, Path::new("/var/vcap/store/other")));
         assert!(!transfers(&of("grep wsrep_sst /var/log"), Path::new("/var/vcap/store/mariadb/data")));
+        assert!(!gives(&script) && gives(&of("/bin/bash -ue /usr/bin/wsrep_sst_rsync --role donor --datadir /x/")));
+    }
+
+    #[test]
+    fn t3_what_left_its_group_and_its_parent_is_ended_with_the_scripts() {
+        use std::os::unix::process::CommandExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        // As a script does it: `timeout` has a group of its own, and its parent is gone.
+        let mut script = std::process::Command::new("sh")
+            .args(["-c", "timeout 60 sleep 60 & echo $!"])
+            .env(BELOW_MARIADBD, &data)
+            .process_group(0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        use std::io::{BufRead, BufReader};
+        BufReader::new(script.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let timeout: i32 = said.trim().parse().unwrap();
+        script.wait().unwrap();
+        assert!(Handle::of(timeout).is_some());
+        let nobody = Path::new("/nowhere/my.cnf");
+        assert_eq!(end_orphaned_transfers(nobody, Path::new("/nowhere")), Some(0), "of another data directory");
+        assert!(end_orphaned_transfers(nobody, &data).is_some_and(|ended| ended >= 1));
+        let gone = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            Handle::of(timeout).is_none()
+        });
+        assert!(gone);
+        assert_eq!(end_orphaned_transfers(nobody, &data), Some(0));
     }
 
     #[test]

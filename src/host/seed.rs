@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use mysql::Conn;
 use mysql::prelude::Queryable;
+use sha1::{Digest, Sha1};
 
 use super::sql::{identifier, quoted};
 use crate::config::{Role, SeedConfig, SeedUser};
@@ -66,7 +67,8 @@ fn hosts_of(connection: &mut Conn, name: &str) -> Result<Vec<String>> {
 }
 
 fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
-    let hash: String = connection.exec_first("SELECT PASSWORD(?)", (user.password.reveal(),))?.unwrap_or_default();
+    // Made here: a password in a statement would be in the server's logs, and for a moment in its list of processes.
+    let hash = native_password(user.password.reveal());
     let current: Option<(String, u32)> = connection.exec_first(
         "SELECT COALESCE(JSON_VALUE(Priv, '$.authentication_string'), ''), COALESCE(JSON_VALUE(Priv, '$.max_user_connections'), 0) \
          FROM mysql.global_priv WHERE User = ? AND Host = ?",
@@ -76,7 +78,6 @@ fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
     let account = format!("{}@{}", quoted(&user.name), quoted(&user.host));
     let mut changed = false;
     if current.as_deref() != Some(hash.as_str()) {
-        // The hash goes over the wire, never the password: no log of the server can show it.
         let secret = format!("IDENTIFIED VIA mysql_native_password USING {}", quoted(&hash));
         connection.query_drop(format!("CREATE USER IF NOT EXISTS {account} {secret}"))?;
         connection.query_drop(format!("ALTER USER {account} {secret}"))?;
@@ -118,6 +119,15 @@ fn seed_user(connection: &mut Conn, user: &SeedUser) -> Result<bool> {
     Ok(changed)
 }
 
+/// What `mysql_native_password` keeps of a password: `*` and the SHA-1 of its SHA-1; of an empty one nothing.
+fn native_password(password: &str) -> String {
+    if password.is_empty() {
+        return String::new();
+    }
+    let twice = Sha1::digest(Sha1::digest(password.as_bytes()));
+    twice.iter().fold(String::from("*"), |hash, byte| format!("{hash}{byte:02X}"))
+}
+
 /// What these roles may do in all databases, in the words of `SHOW GRANTS`.
 fn everywhere(role: Role) -> &'static [&'static str] {
     match role {
@@ -151,6 +161,17 @@ pub fn read_token(connection: &mut Conn) -> mysql::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c4_a_password_is_kept_as_the_server_keeps_it() {
+        for (password, hash) in [
+            ("", ""),
+            ("x", "*B69027D44F6E5EDC07F1AEAD1477967B16F28227"),
+            ("it's \"se\\cret\" ü 😀", "*7599DDADFB0D320FF3C649CC5AE86AB7CB95B5E7"),
+        ] {
+            assert_eq!(native_password(password), hash);
+        }
+    }
 
     #[test]
     fn a_grant_is_asked_for_where_it_is_not_there() {

@@ -12,7 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::reaching::reach;
 use crate::cluster::hold::{Begin, Hold, OrderedStart, Outcome};
+use crate::cluster::memory::Announced;
 use crate::cluster::observation::Supervisor;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
@@ -45,6 +47,13 @@ pub enum Request {
         mode: OrderedStart,
         /// For a new incarnation: from where, and why that is allowed.
         begin: Option<Begin>,
+    },
+    /// Remember what another member is about to begin by this order.
+    Announce {
+        /// The order.
+        order: Uuid,
+        /// What.
+        beginning: Announced,
     },
     /// Stop `mariadbd`, and stay held by this order.
     Stop {
@@ -130,9 +139,7 @@ pub fn path_in(run_dir: &Path) -> PathBuf {
 pub fn ask(run_dir: &Path, request: &Request) -> Result<Reply> {
     let path = path_in(run_dir);
     let exchange = || -> Result<Reply> {
-        let mut stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(LINE_LIMIT))?;
-        stream.set_write_timeout(Some(LINE_LIMIT))?;
+        let mut stream = reach(&path, LINE_LIMIT)?;
         write_line(&mut stream, request)?;
         read_line(&stream)
     };
@@ -193,6 +200,16 @@ mod tests {
         let mut stream = UnixStream::connect(path_in(dir.path())).unwrap();
         stream.write_all(b"{\"op\":\"explode\"}\n").unwrap();
         assert!(matches!(read_line::<Reply>(&stream).unwrap(), Reply::Refused { .. }));
+    }
+
+    #[test]
+    // B1: so may that of a hung supervisor.
+    fn b1_a_supervisor_that_accepts_nobody_is_asked_in_bounded_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let _full = super::super::reaching::tests::full(&path_in(dir.path()));
+        let begun = std::time::Instant::now();
+        assert!(ask(dir.path(), &Request::Status).is_err());
+        assert!(begun.elapsed() < 2 * LINE_LIMIT, "{:?}", begun.elapsed());
     }
 
     #[test]

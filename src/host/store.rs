@@ -9,11 +9,16 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::clock::Uptime;
 use super::files::{read_if_there, remove_durably, rename_durably, write_atomically};
 use crate::cluster::hold::{Hold, Outcome};
 use crate::cluster::maintenance::{Kept, Notices};
 use crate::cluster::memory::Memory;
 
+/// What a member remembers.
+const MEMORY: &str = "memory.json";
+/// The same before its last change.
+const EARLIER: &str = "memory.json.earlier";
 /// The version of the files' format.
 const VERSION: u32 = 1;
 
@@ -35,8 +40,7 @@ struct Versioned<T> {
 #[serde(deny_unknown_fields)]
 struct HoldFile {
     hold: Hold,
-    /// Seconds since the epoch.
-    granted: u64,
+    granted: Uptime,
 }
 
 impl Store {
@@ -52,10 +56,15 @@ impl Store {
 
     /// What this member remembers.
     pub fn memory(&self) -> Memory {
-        match self.read::<Memory>("memory.json") {
+        match self.read::<Memory>(MEMORY) {
             Ok(memory) => memory.unwrap_or_default(),
-            Err(e) => Memory { damaged: Some(format!("{e:#}")), ..Memory::default() },
+            Err(e) => Memory::torn(format!("{e:#}")),
         }
+    }
+
+    /// What it remembered before the last change, where that can be read: what is past stays so.
+    pub fn earlier_memory(&self) -> Option<Memory> {
+        self.read::<Memory>(EARLIER).ok().flatten()
     }
 
     /// Keeps what this member remembers. A damaged memory is never written over: it says that
@@ -64,30 +73,36 @@ impl Store {
         if let Some(damage) = &memory.damaged {
             anyhow::bail!("what this member remembers is damaged and is not written over: {damage}");
         }
-        self.write("memory.json", memory)
+        match self.read::<Memory>(MEMORY) {
+            // A second copy, one change older: should a disk spoil the first, it still tells of the past.
+            Ok(Some(before)) => self.write(EARLIER, &before)?,
+            Ok(None) => {}
+            Err(_) => self.set_damaged_memory_aside()?,
+        }
+        self.write(MEMORY, memory)
     }
 
     /// Sets a memory that cannot be read aside, and keeps it; what it told of is over, as a person decided.
     pub fn set_damaged_memory_aside(&self) -> Result<()> {
         match self.memory().damaged {
             None => Ok(()),
-            Some(_) => rename_durably(&self.dir.join("memory.json"), &self.dir.join("memory.json.damaged")),
+            Some(_) => rename_durably(&self.dir.join(MEMORY), &self.dir.join("memory.json.damaged")),
         }
     }
 
-    /// The hold that was granted, with the seconds that are left at `now` (seconds since the epoch);
-    /// none if it has ended. A clock that was set back does not prolong it.
-    pub fn hold(&self, now: u64) -> Result<Option<Hold>> {
+    /// The hold that was granted, with the seconds that are left at `now`; none if it has ended. A wall clock says
+    /// nothing about that: it may be set at any boot. A hold from before the VM was restarted has all of its time again,
+    /// since whoever holds still counts on it.
+    pub fn hold(&self, now: &Uptime) -> Result<Option<Hold>> {
         let Some(file) = self.read::<HoldFile>("hold.json")? else {
             return Ok(None);
         };
-        let elapsed = now.saturating_sub(file.granted);
-        let left = file.hold.seconds.saturating_sub(elapsed);
+        let left = file.hold.seconds.saturating_sub(now.since(&file.granted).unwrap_or_default());
         Ok((left > 0).then_some(Hold { seconds: left, ..file.hold }))
     }
 
     /// Keeps a hold that counts from `now`.
-    pub fn keep_hold(&self, hold: &Hold, now: u64) -> Result<()> {
+    pub fn keep_hold(&self, hold: &Hold, now: Uptime) -> Result<()> {
         self.write("hold.json", HoldFile { hold: hold.clone(), granted: now })
     }
 
@@ -160,11 +175,11 @@ mod tests {
     fn memory_survives_and_a_torn_file_is_damage_not_a_new_member() {
         let (temp, store) = store();
         assert_eq!(store.memory(), Memory::default());
-        let memory =
-            Memory { last_position: "746e46f3-8f76-11e7-9c1c-a220eabab4ba:9".parse().ok(), ..Memory::default() };
+        let mut memory = Memory::default();
+        memory.stood("746e46f3-8f76-11e7-9c1c-a220eabab4ba:9".parse().unwrap());
         store.keep_memory(&memory).unwrap();
         assert_eq!(store.memory(), memory);
-        let path = temp.path().join("memory.json");
+        let path = temp.path().join(MEMORY);
         let whole = std::fs::read(&path).unwrap();
         for torn in [&b""[..], &whole[..whole.len() / 2], b"{\"version\": 2, \"content\": {}}"] {
             std::fs::write(&path, torn).unwrap();
@@ -201,7 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_ends_by_itself_also_when_the_clock_jumps() {
+    // A13: only the VM's own time since its boot counts.
+    fn a13_a_hold_ends_by_itself_whatever_the_wall_clock_says() {
         let (_temp, store) = store();
         let hold = Hold {
             order: crate::galera::uuid::Uuid::from_u128(1),
@@ -211,11 +227,31 @@ mod tests {
             bootstrapped: false,
             started: false,
         };
-        store.keep_hold(&hold, 1000).unwrap();
-        assert_eq!(store.hold(1010).unwrap().unwrap().seconds, 50);
-        assert_eq!(store.hold(900).unwrap().unwrap().seconds, 60, "a clock set back");
-        assert_eq!(store.hold(1060).unwrap(), None);
+        let at = |boot: &str, seconds| Uptime { boot: boot.into(), seconds };
+        store.keep_hold(&hold, at("a", 1000)).unwrap();
+        for (now, left, why) in [
+            (at("a", 1010), Some(50), "ten seconds later"),
+            (at("a", 1060), None, "its time is over"),
+            (at("b", 3), Some(60), "the VM was restarted: whoever holds may count on it still"),
+            (at("b", 100_000), Some(60), "however long ago that seems"),
+        ] {
+            assert_eq!(store.hold(&now).unwrap().map(|h| h.seconds), left, "{why}");
+        }
         store.drop_hold().unwrap();
-        assert_eq!(store.hold(1010).unwrap(), None);
+        assert_eq!(store.hold(&at("a", 1010)).unwrap(), None);
+    }
+
+    #[test]
+    // B5: what a spoiled memory told of the past is in the copy before it.
+    fn b5_an_earlier_memory_is_kept_beside() {
+        let (temp, store) = store();
+        assert!(store.earlier_memory().is_none());
+        let mut memory = Memory::default();
+        for seqno in [9, 10] {
+            memory.stood(crate::cluster::situation::at(seqno));
+            store.keep_memory(&memory).unwrap();
+        }
+        std::fs::write(temp.path().join(MEMORY), "").unwrap();
+        assert_eq!(store.earlier_memory().unwrap().last_position, Some(crate::cluster::situation::at(9)));
     }
 }

@@ -25,7 +25,7 @@ pub struct ProxyConfig {
     pub log_dir: PathBuf,
     /// Who the writer is.
     pub data_dir: PathBuf,
-    /// Files that get mode 0600.
+    /// Files that nobody else may read.
     pub private_files: Vec<PathBuf>,
     /// The members, as HAProxy knows them.
     pub members: Vec<Backend>,
@@ -96,6 +96,11 @@ impl ProxyConfig {
     /// processes, and not the VM.
     pub fn writer_file(&self) -> PathBuf {
         self.data_dir.join("writer.map")
+    }
+
+    /// The file that tells HAProxy, when it starts, which addresses the other proxies have.
+    pub fn admitted_file(&self) -> PathBuf {
+        self.data_dir.join("proxies.lst")
     }
 
     /// What to call the member of this number.

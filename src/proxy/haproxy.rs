@@ -7,7 +7,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use super::config::ProxyConfig;
 use super::writer::{Sight, read};
 use crate::host::processes::{Handle, find_program};
+use crate::host::reaching::reach;
 
 /// One question over the socket.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -76,9 +76,7 @@ fn log_file(config: &ProxyConfig, name: &str) -> Result<File> {
 /// Asks or tells the worker that serves.
 pub fn tell(config: &ProxyConfig, command: &str) -> Result<String> {
     let exchange = || -> std::io::Result<String> {
-        let mut stream = UnixStream::connect(config.run_dir.join("haproxy.sock"))?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+        let mut stream = reach(&config.run_dir.join("haproxy.sock"), ANSWER_LIMIT)?;
         stream.write_all(format!("{command}\n").as_bytes())?;
         let mut answer = String::new();
         // It answers one line of commands, and closes.

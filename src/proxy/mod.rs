@@ -5,6 +5,7 @@
 //! it that no client stays on a member that is not the writer any more. If `galera-proxy` dies, HAProxy serves on,
 //! and the next `galera-proxy` adopts it.
 
+pub mod admitted;
 pub mod config;
 pub mod haproxy;
 pub mod leaving;

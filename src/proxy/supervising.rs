@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures_util::future::join_all;
 use nix::sys::signal::{SigSet, Signal};
 
+use super::admitted::Admitted;
 use super::config::{OtherProxy, ProxyConfig};
 use super::haproxy;
 use super::writer::{self, Sight};
@@ -27,14 +28,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// Starts HAProxy, or adopts one that runs, and stays with it until it ends or this process is told to.
 pub fn run(config: &ProxyConfig) -> Result<Exit> {
     let told_to_end = catch_signals()?;
-    let master = match haproxy::running(config) {
+    let (master, admitted) = match haproxy::running(config) {
         Some(master) => {
             log::info("proxy.adopted", &[("pid", &master.pid)]);
-            master
+            (master, Admitted::adopt(config))
         }
-        None => begin(config)?,
+        None => {
+            let admitted = Admitted::prepare(config)?;
+            (begin(config)?, admitted)
+        }
     };
-    let mut watch = Watch { config, known: remembered(config), misplaced: Vec::new(), blind: false };
+    let mut watch = Watch { config, admitted, known: remembered(config), misplaced: Vec::new(), blind: false };
     loop {
         match told_to_end.recv_timeout(LOOK_EVERY) {
             Err(RecvTimeoutError::Timeout) => {}
@@ -111,6 +115,7 @@ pub fn remember(config: &ProxyConfig, writer: Option<u32>) -> Result<()> {
 /// What changes from one look to the next.
 struct Watch<'a> {
     config: &'a ProxyConfig,
+    admitted: Admitted,
     known: Option<u32>,
     misplaced: Vec<String>,
     blind: bool,
@@ -118,6 +123,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     fn look(&mut self) {
+        self.admitted.renew(self.config);
         match haproxy::look(self.config) {
             Ok(sight) => {
                 self.blind = false;

@@ -15,6 +15,8 @@ pub struct SmokeConfig {
     pub entries: Vec<Address>,
     /// On which each write must be seen.
     pub members: Vec<Address>,
+    /// The user that it runs as, where root runs it.
+    pub runs_as: String,
     /// The seeded user.
     pub user: String,
     /// Its password.
@@ -27,7 +29,7 @@ pub struct SmokeConfig {
     /// How long one step may take.
     #[serde(deserialize_with = "duration")]
     pub step_timeout: Duration,
-    /// Files that get mode 0600 before anything is read.
+    /// Files that nobody else may read.
     pub private_files: Vec<PathBuf>,
 }
 

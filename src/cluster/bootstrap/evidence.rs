@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::NoProof;
-use crate::cluster::lineage::{Lineage, Tail};
+use crate::cluster::lineage::{Branches, Lineage, Tail, one_past};
 use crate::cluster::member::{Cluster, Member};
-use crate::cluster::observation::{MemberView, Observation, Phase};
+use crate::cluster::observation::{MemberView, Observation, Phase, Sql};
 use crate::cluster::primary::{Primaries, primaries};
-use crate::cluster::standing::{Standing, Unknown};
-use crate::galera::gvwstate::SavedView;
-use crate::galera::position::{OneHistory, Position};
+use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// What keeps the members that are looked at from starting meanwhile.
@@ -30,15 +28,6 @@ pub struct Evidence<'a> {
     pub(super) fence: Fence,
 }
 
-/// A member with data, and how far that goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placed<'a> {
-    pub(super) of: &'a Observation,
-    pub(super) position: Position,
-    /// Only a bound: nothing begins from here by itself.
-    pub(super) bound: bool,
-}
-
 impl<'a> Evidence<'a> {
     /// All expected members with what is seen of them.
     pub fn of(cluster: &'a Cluster, views: &'a [MemberView], fence: Fence) -> Evidence<'a> {
@@ -49,7 +38,8 @@ impl<'a> Evidence<'a> {
         self.cluster.member(&of.member.name)
     }
 
-    /// The expected members of which there is no observation, and why.
+    /// The members of which there is no observation, and why: the expected ones, and those that were part of the
+    /// cluster and went without leaving it in order.
     pub(super) fn unseen(&self) -> Vec<(String, String)> {
         let without_answer = |member: &Member| {
             let view = self.views.iter().find(|v| v.member.name == member.name);
@@ -58,7 +48,26 @@ impl<'a> Evidence<'a> {
                 Some(view) => view.why_unseen(),
             }
         };
-        self.cluster.members.iter().filter_map(|m| Some((m.name.clone(), without_answer(m)?))).collect()
+        let expected = self.cluster.members.iter().filter_map(|m| Some((m.name.clone(), without_answer(m)?)));
+        expected.chain(self.vanished()).collect()
+    }
+
+    /// Members that somebody who is seen knows, and that this configuration does not have.
+    pub(super) fn vanished(&self) -> Vec<(String, String)> {
+        let members: Vec<(&str, &str)> = self.cluster.members.iter().map(|m| (&*m.name, &*m.id)).collect();
+        vanished(&self.seen, &members)
+    }
+
+    /// Nobody may have begun alone, with commits of its own since, of which only those were told that were held then.
+    pub(super) fn no_beginning_is_open(&self) -> Result<(), NoProof> {
+        let open = open_beginnings(&self.seen);
+        let seen = |(name, _): &(String, String)| self.seen.iter().any(|o| o.member.name == *name);
+        let (seen, unseen): (Vec<_>, Vec<_>) = open.into_iter().partition(seen);
+        match (unseen.is_empty(), seen.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(NoProof::PositionUnknown(seen)),
+            (false, _) => Err(NoProof::NotSeen(unseen)),
+        }
     }
 
     /// Whether so many are more than half of the expected members. Exactly half never is (Q12).
@@ -66,37 +75,53 @@ impl<'a> Evidence<'a> {
         2 * of > self.cluster.members.len()
     }
 
-    /// What no rule goes without: nobody is primary, everybody expects the same members, and whoever is
-    /// looked at can be held.
-    pub(super) fn gates(&self) -> Result<(), NoProof> {
+    /// Whether most members are seen and remember which incarnations there were. One that is empty, or new to all of
+    /// this, would not know of a bootstrap that was forced where nobody looks.
+    pub(super) fn most_bear_witness(&self) -> bool {
+        self.majority(self.seen.iter().filter(|o| o.memory.is_witness()).count())
+    }
+
+    /// What no rule goes without, a person's neither: nobody is primary, and all are of one cluster.
+    pub(super) fn nobody_serves(&self) -> Result<(), NoProof> {
         nobody_primary(self.seen.iter().copied())?;
         self.no_arbitrator_votes()?;
-        none_of(self.named(|o| self.expects_others(o)), NoProof::MembershipDiffers)?;
+        none_of(self.named(|o| o.member.cluster != self.cluster.name), NoProof::MembershipDiffers)
+    }
+
+    /// Whoever is not seen is off, or not there: an agent that answers in whatever way, or a group port that is open,
+    /// is a member that lives.
+    pub(super) fn nobody_else_lives(&self) -> Result<(), NoProof> {
+        let alive: Vec<(String, String)> = self
+            .views
+            .iter()
+            .filter_map(|v| Some((v.member.name.clone(), v.why_alive().or_else(|| serves(v))?)))
+            .collect();
+        if alive.is_empty() { Ok(()) } else { Err(NoProof::MayBeAlive(alive)) }
+    }
+
+    /// What no proof goes without: whoever is looked at can be held, is, and says where it stands.
+    pub(super) fn all_in_hand(&self) -> Result<(), NoProof> {
         none_of(self.named(|o| o.supervisor.present().is_none()), NoProof::NoSupervisor)?;
-        let silent = |o: &Observation| {
-            let serving = o.supervisor.present().is_some_and(|s| s.phase == Phase::Serving);
-            (serving && o.wsrep.is_none()).then(|| (o.member.name.clone(), "its SQL does not answer".to_owned()))
-        };
-        let silent: Vec<(String, String)> = self.seen.iter().filter_map(|o| silent(o)).collect();
+        let silent = |o: &&Observation| serves_in_silence(o).then(|| (o.member.name.clone(), SILENT.to_owned()));
+        let silent: Vec<(String, String)> = self.seen.iter().filter_map(silent).collect();
         if !silent.is_empty() {
             return Err(NoProof::NotSeen(silent));
         }
         if let Fence::HeldBy(order) = self.fence {
-            let held = |o: &Observation| {
-                o.supervisor.present().and_then(|s| s.hold.as_ref()).is_some_and(|hold| hold.order == order)
-            };
-            none_of(self.named(|o| !held(o)), NoProof::NotHeld)?;
-            none_of(self.named(|o| o.process.is_some() && !o.lives_without_quorum()), NoProof::Running)?;
+            self.held_by(order)?;
         }
-        let damaged: Vec<(String, String)> = self
-            .seen
-            .iter()
-            .filter_map(|o| {
-                let damage = o.memory.damaged.as_ref()?;
-                Some((o.member.name.clone(), format!("what it remembers cannot be read: {damage}")))
-            })
-            .collect();
+        let damage = |o: &&Observation| {
+            let damage = o.memory.damaged.as_ref()?;
+            Some((o.member.name.clone(), format!("what it remembers cannot be read: {damage}")))
+        };
+        let damaged: Vec<(String, String)> = self.seen.iter().filter_map(damage).collect();
         if damaged.is_empty() { Ok(()) } else { Err(NoProof::PositionUnknown(damaged)) }
+    }
+
+    /// All that are seen are held by this order, and nothing runs but what may be promoted.
+    pub(super) fn held_by(&self, order: Uuid) -> Result<(), NoProof> {
+        none_of(self.named(|o| !held_by(o, order)), NoProof::NotHeld)?;
+        none_of(self.named(|o| o.takes_part() && !o.lives_without_quorum()), NoProof::Running)
     }
 
     /// An arbitrator in a primary component proves that there is one, with a member that is not seen. Where all
@@ -110,80 +135,120 @@ impl<'a> Evidence<'a> {
         Err(NoProof::PrimaryExists(names.into_iter().collect()))
     }
 
-    pub(super) fn expects_others(&self, of: &Observation) -> bool {
-        let mut expected: Vec<&str> = self.cluster.members.iter().map(|m| m.name.as_str()).collect();
-        let mut theirs: Vec<&str> = of.member.expects.iter().map(String::as_str).collect();
-        expected.sort_unstable();
-        theirs.sort_unstable();
-        theirs != expected || of.member.cluster != self.cluster.name
-    }
-
     fn named(&self, wanted: impl Fn(&Observation) -> bool) -> Vec<String> {
         self.seen.iter().filter(|o| wanted(o)).map(|o| o.member.name.clone()).collect()
     }
+}
 
-    /// The seen members that have data, with how far it goes. Those into which a state transfer broke off
-    /// have nothing that others lack, and are left away; one of which nothing can be told is the error.
-    pub(super) fn placed(&self) -> Result<Vec<Placed<'a>>, NoProof> {
-        let mut unknown = Vec::new();
-        let mut placed = Vec::new();
-        for of in &self.seen {
-            match &of.position {
-                Standing::At { position, .. } => placed.push(Placed { of, position: *position, bound: false }),
-                Standing::Unknown { at_most: Some(position), .. } => {
-                    placed.push(Placed { of, position: *position, bound: true });
-                }
-                Standing::Empty | Standing::Unknown { why: Unknown::DataGone | Unknown::TransferInterrupted, .. } => {}
-                Standing::Unknown { detail, .. } => unknown.push((of.member.name.clone(), detail.clone())),
-            }
+/// Members that somebody who is seen expects, or was together with, and that are not among these (names and ids). One that
+/// left in order took nothing along; of any other it is not known what it had.
+pub fn vanished(seen: &[&Observation], members: &[(&str, &str)]) -> Vec<(String, String)> {
+    let named = |name: &str| members.iter().any(|(known, _)| *known == name);
+    let departed = |name: &str| seen.iter().any(|o| o.memory.departed.iter().any(|d| d == name));
+    let mut vanished: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, why: &str| {
+        if !vanished.iter().any(|(known, _)| known == name) {
+            vanished.push((name.to_owned(), why.to_owned()));
         }
-        if unknown.is_empty() { Ok(placed) } else { Err(NoProof::PositionUnknown(unknown)) }
+    };
+    for of in seen {
+        for name in of.member.expects.iter().filter(|name| !named(name) && !departed(name)) {
+            add(name, "other members expect it, and this configuration does not");
+        }
+        let gone = |id: &str| members.iter().all(|(_, known)| *known != id);
+        // By the word of the one that was together with it: what another one heard may be older than that.
+        let parted = |name: &str| of.memory.departed.iter().any(|d| d == name);
+        for known in of.memory.company.iter().filter(|known| gone(&known.id) && !parted(&known.name)) {
+            // Another instance may have its name by now.
+            let label = if named(&known.name) { &known.id } else { &known.name };
+            add(label, "it was part of the cluster, was taken out of the deployment, and had not left in order");
+        }
     }
+    vanished
+}
 
-    /// Members that are empty now, and may have had data before.
-    pub(super) fn emptied(&self) -> Vec<&'a Observation> {
-        self.seen.iter().filter(|o| o.position.may_have_lost_all()).copied().collect()
+/// Members that may have begun an incarnation that nobody who is seen has: they were ordered to, as others were told, and are
+/// not seen, or do not remember.
+pub fn open_beginnings(seen: &[&Observation]) -> Vec<(String, String)> {
+    let mut open: Vec<(String, String)> = Vec::new();
+    // In a cluster that nobody has written down yet, to know no incarnation is no sign of a memory that is lost.
+    let nobody_knows_any = !seen.iter().any(|o| o.memory.is_witness());
+    for announced in seen.iter().flat_map(|o| &o.memory.announced) {
+        let came_about = seen.iter().any(|o| o.memory.lineage.has(announced.id));
+        let by = seen.iter().find(|o| o.member.name == announced.by.name && o.member.id == announced.by.id);
+        // What was only intended has come to nothing: before anything is started, or asked of Galera, it is begun.
+        let intends =
+            |o: &&Observation| o.memory.begun && o.memory.beginning.as_ref().is_some_and(|b| b.id == announced.id);
+        let knows_better = by.is_some_and(|o| (o.memory.is_witness() || nobody_knows_any) && !intends(o));
+        let name = &announced.by.name;
+        if !came_about && !knows_better && open.iter().all(|(known, _)| known != name) {
+            let what = if by.is_some() { "does not remember whether it did" } else { "may have committed since" };
+            open.push((name.clone(), format!("it was ordered to begin the cluster anew, and {what}")));
+        }
     }
+    open
+}
 
-    /// The last primary view, where all its members are among these and none of them was in another one
-    /// since: then nobody can have gone on without them. The view numbers of different bootstraps are not
-    /// comparable, so no number is compared.
-    pub(super) fn complete_view(&self) -> Option<(&'a SavedView, Vec<&'a Observation>)> {
-        self.seen.iter().filter_map(|o| o.last_view()).find_map(|view| {
-            let members: Option<Vec<&Observation>> = view.members.iter().map(|uuid| self.was(*uuid, view)).collect();
-            Some((view, members?))
-        })
+/// Whether this order holds the member.
+pub(super) fn held_by(of: &Observation, order: Uuid) -> bool {
+    of.supervisor.present().and_then(|s| s.hold.as_ref()).is_some_and(|hold| hold.order == order)
+}
+
+/// Its server answers clients, and none of them learns what it is.
+fn serves(view: &MemberView) -> Option<String> {
+    let seen = view.seen()?;
+    let answers = matches!(seen.sql, Sql::TooManyConnections | Sql::Denied);
+    (answers && seen.wsrep.is_none()).then(|| "its mariadbd answers clients, and not its agent".into())
+}
+
+/// What is said of a member whose server takes connections and tells nothing.
+pub(super) const SILENT: &str = "its SQL does not answer";
+
+/// Whether its server serves or served, and does not say what it is: it may be primary.
+pub(super) fn serves_in_silence(of: &Observation) -> bool {
+    let runs = of.process.as_ref().is_some_and(|p| !p.recovering);
+    of.wsrep.is_none() && of.supervisor.present().map_or(runs, |s| s.phase == Phase::Serving)
+}
+
+/// What of this member keeps it from being held, or from saying where it stands. A person may leave it out all the same.
+pub(super) fn obstacle(of: &Observation) -> Option<String> {
+    if serves_in_silence(of) {
+        return Some("its mariadbd runs and does not answer: it is left running, in a group of its own".into());
     }
-
-    /// Whether the last primary view tells that whoever was not in it has nothing that its members lack: all of
-    /// them are there, and one of them has all that came before it.
-    pub(super) fn view_tells_all(&self) -> bool {
-        self.complete_view().is_some_and(|(view, members)| members.iter().any(|o| o.caught_up_with(view)))
+    let Some(supervisor) = of.supervisor.present() else {
+        return Some("its galera-start does not run; what its mariadbd committed and the others have not".into());
+    };
+    if let Some(damage) = &of.memory.damaged {
+        return Some(format!(
+            "what it remembers cannot be read ({damage}); whatever it committed and the others have not"
+        ));
     }
-
-    /// The one seen member that had this UUID in the group, whose last primary view is this one, and which
-    /// still has what it had then.
-    fn was(&self, uuid: Uuid, view: &SavedView) -> Option<&'a Observation> {
-        let with_data = self.seen.iter().filter(|o| !o.position.may_have_lost_all());
-        let mut found = with_data.filter(|o| o.last_view().is_some_and(|v| v.my_uuid.same_member(uuid)));
-        let one = found.next().filter(|o| o.last_view().is_some_and(|v| v.same_view(view)));
-        one.filter(|_| found.next().is_none()).copied()
-    }
-
-    /// The longest lineage that any seen member remembers.
-    pub(super) fn lineage(&self) -> Lineage {
-        longest_lineage(&self.seen)
+    match supervisor.phase {
+        Phase::Preparing | Phase::Recovering | Phase::Starting | Phase::Stopping => {
+            Some(format!("{}; whatever it committed and the others have not", supervisor.detail))
+        }
+        Phase::Waiting | Phase::Held | Phase::Serving => None,
     }
 }
 
-/// The longest lineage that any of these remembers.
-pub fn longest_lineage(of: &[&Observation]) -> Lineage {
-    of.iter().fold(Lineage::default(), |longest, o| longest.longer(&o.memory.lineage).clone())
+/// The one past that all that are seen remember.
+pub(super) fn lineage_of(seen: &[&Observation]) -> Result<Lineage, NoProof> {
+    one_past(seen.iter().map(|o| &o.memory.lineage)).map_err(|Branches| {
+        let newest = |o: &&Observation| {
+            let newest = o.memory.lineage.newest()?;
+            Some(format!(
+                "{} remembers incarnation {} begun by {} at {}",
+                o.member.name, newest.number, newest.by, newest.began_at
+            ))
+        };
+        let told: Vec<String> = seen.iter().filter_map(newest).collect();
+        NoProof::Diverged(format!("the members were begun apart: {}", told.join(", ")))
+    })
 }
 
-/// Whether the member's data is of the newest incarnation that anybody remembers.
-pub fn in_newest_incarnation(of: &Observation, longest: &Lineage) -> bool {
-    match longest.newest() {
+/// Whether the member's data is of the newest incarnation of this past.
+pub fn in_newest_incarnation(of: &Observation, past: &Lineage) -> bool {
+    match past.newest() {
         _ if of.memory.superseded => false,
         None => true,
         Some(newest) => {
@@ -194,33 +259,10 @@ pub fn in_newest_incarnation(of: &Observation, longest: &Lineage) -> bool {
     }
 }
 
-/// All of one history, so that they may be compared.
-pub(super) fn one_history<'a>(placed: &[Placed<'a>]) -> Result<OneHistory<Placed<'a>>, NoProof> {
-    OneHistory::of(placed.iter().map(|p| (*p, p.position))).map_err(|none| match none {
-        None => NoProof::NoData,
-        Some(_) => NoProof::DifferentHistories(placed.iter().map(|p| (p.of.member.name.clone(), p.position)).collect()),
-    })
-}
-
-/// The maximum is the maximum only if nobody went on separately: against this lineage no member may have a
-/// tail.
-pub(super) fn nobody_parted(placed: &[Placed], lineage: &Lineage) -> Result<(), NoProof> {
-    placed.iter().try_for_each(|p| match tail(p, lineage) {
-        Tail::None => Ok(()),
-        Tail::Has { transactions, parted_at } => {
-            let newest =
-                lineage.newest().map(|i| format!("incarnation {} begun by {}", i.number, i.by)).unwrap_or_default();
-            Err(NoProof::Diverged(format!(
-                "{} at {} has {transactions} transactions after {parted_at} that are not part of {newest}",
-                p.of.member.name, p.position
-            )))
-        }
-    })
-}
-
-pub(super) fn tail(of: &Placed, lineage: &Lineage) -> Tail {
-    let memory = &of.of.memory;
-    lineage.tail_of(of.position, memory.incarnation_at(of.position), &memory.lineage)
+/// What of this position of a member a past lacks.
+pub fn tail_at(of: &Observation, position: Position, past: &Lineage) -> Tail {
+    let memory = &of.memory;
+    past.tail_of(position, memory.incarnation_at(position), &memory.lineage)
 }
 
 pub(super) fn nobody_primary<'a>(seen: impl Iterator<Item = &'a Observation>) -> Result<(), NoProof> {

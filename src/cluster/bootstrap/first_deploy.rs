@@ -2,6 +2,7 @@
 
 use super::evidence::nobody_primary;
 use super::{NoProof, Proof, Rule, Way};
+use crate::cluster::lineage::Lineage;
 use crate::cluster::member::Member;
 use crate::cluster::observation::{MemberView, Observation};
 use crate::cluster::standing::Standing;
@@ -38,6 +39,7 @@ pub fn first_deploy(me: &Member, own: &Observation, others: &[MemberView]) -> Re
         member: me.name.clone(),
         position: None,
         way: Way::Bootstrap,
+        past: Lineage::default(),
         notes: Vec::new(),
         left_out: Vec::new(),
     })

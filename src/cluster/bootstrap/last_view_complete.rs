@@ -1,7 +1,7 @@
 //! `LastViewComplete`: all members of the last primary view are there.
 
 use super::choice::choose;
-use super::evidence::{Evidence, in_newest_incarnation};
+use super::weighed::Weighed;
 use super::{NoProof, Proof, Rule};
 use crate::cluster::observation::Observation;
 
@@ -9,28 +9,20 @@ use crate::cluster::observation::Observation;
 /// member of it; and each member writes the view that it is in to its disk. Where all members of a view are
 /// seen, and none of them was in a later one or left gracefully, it was the last: whoever is missing was not
 /// part of it, and cannot have gone on.
-pub(super) fn last_view_complete(evidence: &Evidence) -> Result<Proof, NoProof> {
-    let (_, members) = evidence.complete_view().ok_or(NoProof::ViewIncomplete)?;
-    let lineage = evidence.lineage();
-    // A bootstrap that somebody forced begins views of its own; whoever knows of it is asked, so a majority
-    // of all must be.
-    if !evidence.majority(evidence.seen.len()) {
-        return Err(NoProof::NotSeen(evidence.unseen()));
-    }
-    if !members.iter().all(|o| in_newest_incarnation(o, &lineage)) {
-        return Err(NoProof::ViewIncomplete);
+pub(super) fn last_view_complete(of: &Weighed) -> Result<Proof, NoProof> {
+    let view = of.last_view.as_ref().ok_or(NoProof::ViewIncomplete)?;
+    // A bootstrap that somebody forced begins views of its own; whoever remembers it is asked, so most of all must be.
+    if !of.evidence.most_bear_witness() {
+        return Err(NoProof::NotSeen(of.unseen.clone()));
     }
     // Whoever left before the view may have been told of commits that its members had only in memory.
-    let emptied = evidence.emptied().into_iter().map(|o| (o.member.name.clone(), "it is empty".to_owned()));
-    let unknown: Vec<(String, String)> = evidence.unseen().into_iter().chain(emptied).collect();
-    if !unknown.is_empty() && !evidence.view_tells_all() {
+    let emptied = of.emptied.iter().map(|o| (o.member.name.clone(), "it is empty".to_owned()));
+    let unknown: Vec<(String, String)> = of.unseen.iter().cloned().chain(emptied).collect();
+    if !unknown.is_empty() && !view.tells_all() {
         return Err(NoProof::NotCaughtUp(unknown));
     }
-    let of_the_view = |o: &Observation| members.iter().any(|m| m.member.name == o.member.name);
-    let unseen = evidence
-        .views
-        .iter()
-        .filter(|v| v.seen().is_none())
-        .map(|v| format!("{} is not seen; it was not in the last primary view", v.member.name));
-    choose(evidence, Rule::LastViewComplete, &evidence.placed()?, of_the_view, unseen.collect())
+    of.all_placed()?;
+    let of_the_view = |o: &Observation| view.members.iter().any(|m| m.member.name == o.member.name);
+    let unseen = of.unseen.iter().map(|(name, _)| format!("{name} is not seen; it was not in the last primary view"));
+    choose(of, Rule::LastViewComplete, of_the_view, unseen.collect())
 }

@@ -19,13 +19,16 @@ mod forced;
 mod last_to_leave;
 mod last_view_complete;
 mod refusal;
+mod weighed;
 
 use std::fmt;
 
-pub use self::evidence::{Evidence, Fence, in_newest_incarnation, longest_lineage};
+pub use self::evidence::{Evidence, Fence, in_newest_incarnation, open_beginnings, tail_at, vanished};
 pub use self::first_deploy::first_deploy;
 pub use self::forced::{Force, forced, suggested_force};
 pub use self::refusal::NoProof;
+use self::weighed::Weighed;
+use crate::cluster::lineage::Lineage;
 use crate::galera::position::Position;
 
 /// That making this member primary loses nothing, or nothing but what a person left out knowingly.
@@ -35,6 +38,7 @@ pub struct Proof {
     member: String,
     position: Option<Position>,
     way: Way,
+    past: Lineage,
     notes: Vec<String>,
     left_out: Vec<String>,
 }
@@ -84,6 +88,11 @@ impl Proof {
         self.way
     }
 
+    /// The incarnations that the new one goes on from: the member itself may not have heard of all.
+    pub fn past(&self) -> &Lineage {
+        &self.past
+    }
+
     /// What a person should know besides.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -123,12 +132,16 @@ impl fmt::Display for Proof {
 /// The proof that there is, by the first rule that gives one: whom may an errand, or a member by itself,
 /// make primary? Otherwise why not, in the words of the rule that asks for the least knowledge of files.
 pub fn proof(evidence: &Evidence) -> Result<Proof, NoProof> {
-    evidence.gates()?;
-    let no = match every_member_seen::every_member_seen(evidence) {
+    evidence.nobody_serves()?;
+    evidence.nobody_else_lives()?;
+    evidence.all_in_hand()?;
+    evidence.no_beginning_is_open()?;
+    let weighed = Weighed::of(evidence)?;
+    let no = match every_member_seen::every_member_seen(&weighed) {
         Ok(proof) => return Ok(proof),
         Err(no) => no,
     };
-    let fewer = last_to_leave::last_to_leave(evidence).or_else(|_| last_view_complete::last_view_complete(evidence));
+    let fewer = last_to_leave::last_to_leave(&weighed).or_else(|_| last_view_complete::last_view_complete(&weighed));
     fewer.map_err(|last| if matches!(last, NoProof::NotCaughtUp(_)) { last } else { no })
 }
 

@@ -18,6 +18,8 @@ pub enum NoProof {
     HasData(String),
     /// A member was not seen; it may be primary or ahead (G10, G11).
     NotSeen(Vec<(String, String)>),
+    /// A member is not seen, and something of it answers: it lives, and may be primary (G11).
+    MayBeAlive(Vec<(String, String)>),
     /// A member's `mariadbd` runs.
     Running(Vec<String>),
     /// Members live without quorum, and not all in one component.
@@ -32,6 +34,13 @@ pub enum NoProof {
     MayHaveLostData(Vec<String>),
     /// Whoever is ahead cannot be made primary by itself.
     AheadOfChoice(Vec<(String, String)>),
+    /// The cluster had committed more than is found on any disk.
+    FellBack {
+        /// Who had how much.
+        had: Vec<(String, Position)>,
+        /// The most that is found.
+        found: Position,
+    },
     /// Members have data of different histories.
     DifferentHistories(Vec<(String, Position)>),
     /// Members went on separately from a common past: each has something that the other lacks.
@@ -44,7 +53,7 @@ pub enum NoProof {
     ViewIncomplete,
     /// No member of the last primary view is known to have all that came before it.
     NotCaughtUp(Vec<(String, String)>),
-    /// Members expect different members (a deploy is under way, or stale configuration).
+    /// Members are of another cluster, by its name (a deploy is under way, or stale configuration).
     MembershipDiffers(Vec<String>),
     /// The member that a person named cannot be made primary.
     CannotForce(String),
@@ -73,6 +82,11 @@ impl fmt::Display for NoProof {
                 "PartialKnowledge: not seen: {}; a member that is not seen may be primary or ahead",
                 each(members)
             ),
+            NoProof::MayBeAlive(members) => write!(
+                f,
+                "MayBeAlive: {}; a member that lives may be primary, and a second cluster beside it is never begun. Make its agent answer first; a person who knows better says --accept-alive",
+                each(members)
+            ),
             NoProof::Running(names) => write!(f, "mariadbd runs on {}", list(names)),
             NoProof::Apart(names) => write!(
                 f,
@@ -94,6 +108,14 @@ impl fmt::Display for NoProof {
             NoProof::AheadOfChoice(members) => {
                 write!(f, "the furthest cannot be made primary by itself: {}", each(members))
             }
+            NoProof::FellBack { had, found } => {
+                let all: Vec<String> = had.iter().map(|(name, at)| format!("{name} had {at}")).collect();
+                write!(
+                    f,
+                    "PositionFellBack: {}, and no disk has more than {found}: the disks, or innodb_flush_log_at_trx_commit, lost what was committed. A person decides to go on without it",
+                    all.join(", ")
+                )
+            }
             NoProof::DifferentHistories(positions) => {
                 let all: Vec<String> =
                     positions.iter().map(|(name, position)| format!("{name} at {position}")).collect();
@@ -114,7 +136,7 @@ impl fmt::Display for NoProof {
             ),
             NoProof::MembershipDiffers(names) => write!(
                 f,
-                "MembershipConfigMismatch: {} expect other members than this configuration; wait for the deploy to end",
+                "MembershipConfigMismatch: {} are configured for a cluster of another name; wait for the deployment to finish",
                 list(names)
             ),
             NoProof::CannotForce(why) => f.write_str(why),

@@ -45,9 +45,9 @@ pub(super) fn of(code: ClusterCode) -> Advice {
             "bootstrap while members disagree on who they are",
         ),
         ClusterCode::SplitBrain => (
-            "Send clients to one side only, at once. A person chooses the side; stop the other with `monit stop mariadb`, keep a copy of its data, and let it join",
+            "Send clients to one side only, at once. A person chooses the side; stop the other with `monit stop mariadb`, and keep a copy of its data. After `monit start mariadb` it waits; `galera-ctl rejoin` on it shows how it joins",
             "nobody joins either side",
-            "bootstrap, and never merge by restarting members",
+            "bootstrap, or merge by restarting members",
         ),
         ClusterCode::NilHistory => (
             "Back up, stop all members, and begin a new history with a person's choice of the member",
@@ -79,18 +79,18 @@ pub(super) fn of(code: ClusterCode) -> Advice {
         ClusterCode::Degraded => (
             "See what each member that is not well waits for",
             "members join once they run and reach the others",
-            "bootstrap, and never stop a Synced member meanwhile",
+            "bootstrap, or stop a Synced member meanwhile",
         ),
         ClusterCode::FirstDeploy => ("Wait", "the designated first member begins, once", "bootstrap by hand meanwhile"),
         ClusterCode::MinorityOnly => (
             "Look at the network and at the members that are not seen",
             "members rejoin when it heals",
-            "bootstrap, and never restart what lives: it would lose its place",
+            "bootstrap, or restart what lives: it would lose its place",
         ),
         ClusterCode::PartialKnowledge => (
             "Bring back the VM and the agent of whoever is not seen",
             NOTHING,
-            "bootstrap while a member is not seen: it may be primary, or ahead",
+            "bootstrap while a member is not seen that may live: it may be primary, or ahead",
         ),
         ClusterCode::DivergentHistories => (
             "A person chooses which data is the right one; back up all of it first",
@@ -145,6 +145,37 @@ pub(super) fn each<'a>(members: impl Iterator<Item = &'a MemberDiagnosis>) -> Op
     (!told.is_empty()).then(|| told.join("; "))
 }
 
+/// What these members do by themselves, where others are primary: whoever waits for a person, or for a disk, does not join.
+pub(super) fn joining<'a>(members: impl Iterator<Item = &'a MemberDiagnosis>) -> Option<String> {
+    let (stay, join): (Vec<_>, Vec<_>) = members.partition(|m| stays(m.code));
+    let names = |of: &[&MemberDiagnosis]| listed(of.iter().map(|m| m.name.as_str()));
+    let stay_told =
+        (!stay.is_empty()).then(|| format!("{} stays as it is until somebody does something", names(&stay)));
+    let join_told = (!join.is_empty()).then(|| format!("{} joins once it runs and reaches the others", names(&join)));
+    let told: Vec<String> = stay_told.into_iter().chain(join_told).collect();
+    (!stay.is_empty()).then(|| told.join("; "))
+}
+
+/// Whether a member with this code does not become well by itself.
+fn stays(code: MemberCode) -> bool {
+    matches!(
+        code,
+        MemberCode::AheadOfCluster
+            | MemberCode::OtherHistory
+            | MemberCode::UnknownPosition
+            | MemberCode::Inconsistent
+            | MemberCode::TableMissing
+            | MemberCode::DiskFull
+            | MemberCode::IdentityMismatch
+            | MemberCode::TlsFailure
+            | MemberCode::DesyncedLeftOn
+            | MemberCode::AccessDenied
+            | MemberCode::RejectingQueries
+            | MemberCode::ReadOnly
+            | MemberCode::OutsideGalera
+    )
+}
+
 /// What a member's code asks for beside a primary component; the runbook has more on each.
 fn of_member(code: MemberCode) -> &'static str {
     match code {
@@ -154,6 +185,12 @@ fn of_member(code: MemberCode) -> &'static str {
         MemberCode::MemberLost => "bring its VM back (`bosh cck`), or mend the network to it",
         MemberCode::IdentityMismatch => "look at DNS and at the addresses",
         MemberCode::DiskFull => "free or enlarge its disk",
+        MemberCode::WritesStalled => {
+            "end the session that holds the lock (SHOW PROCESSLIST, KILL); one that is at work ends by itself"
+        }
+        MemberCode::TableMissing => {
+            "give its data up for a copy of another member's that has the table; galera-ctl rejoin on its VM tells how"
+        }
         MemberCode::MemberDown => "see what it waits for; `monit start mariadb` on its VM where nothing runs",
         MemberCode::MemberCrashLoop => "read its mariadb.err.log, mend that, then `monit restart mariadb` on its VM",
         MemberCode::AheadOfCluster | MemberCode::OtherHistory => {
@@ -177,6 +214,7 @@ fn of_member(code: MemberCode) -> &'static str {
         MemberCode::WrongGroup => "see whether its cluster_name is the deployment's",
         MemberCode::TlsFailure => "renew its certificates",
         MemberCode::SstStuck => "read mariadb.err.log, its own and the donor's",
+        MemberCode::DonorStuck => "look at the joiner and at the network to it; wait: the transfer is ended",
         MemberCode::DesyncedLeftOn => "`SET GLOBAL wsrep_desync=OFF` there, if no backup runs",
         MemberCode::FlowControlCulprit => "look at its disk, and for long statements there",
         MemberCode::Flapping => "look at the network to it",

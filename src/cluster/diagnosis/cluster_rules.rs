@@ -7,6 +7,7 @@ use super::codes::{ClusterCode, Confidence};
 use super::facts::{Life, Look, age, disk_fault, life, usable};
 use super::no_primary as none;
 use super::{MemberCode, facts};
+use crate::cluster::hold::{COMPATIBLE, COMPATIBLE_OWNER};
 use crate::cluster::member::listed;
 use crate::cluster::observation::{MemberView, Observation, Phase, PortAnswer, Sight, StartMode};
 use crate::cluster::primary::{Primaries, Primary};
@@ -152,8 +153,14 @@ fn healthy(look: &Look) -> Option<Verdict> {
     let all = look.expected();
     let counted = usize::try_from(primary.size).is_ok_and(|size| size == all);
     let well = look.unwell().next().is_none();
-    (counted && well && primary.synced.len() == all)
-        .then(|| Verdict::of(format!("all {all} members are Synced in one primary component"), look.positions()))
+    (counted && well && primary.synced.len() == all).then(|| {
+        let sentence = format!("all {all} members are Synced in one primary component");
+        match look.views_disagree() {
+            None => Verdict::of(sentence, look.positions()),
+            // Seen at different moments, of which none may have been like this.
+            Some(views) => Verdict { confidence: Some(Confidence::OneWitness), ..Verdict::of(sentence, vec![views]) },
+        }
+    })
 }
 
 fn bootstrapping(look: &Look) -> Option<Verdict> {
@@ -187,15 +194,30 @@ fn recovering(look: &Look) -> Option<Verdict> {
         })
         .collect();
     if !holds.is_empty() {
-        return Some(Verdict::of("an order holds members; whoever gave it is at work", holds));
+        let compatible =
+            look.seen.iter().filter_map(|o| o.supervisor.present()?.hold.as_ref()).all(|h| h.order == COMPATIBLE);
+        let sentence = if compatible {
+            format!(
+                "{COMPATIBLE_OWNER} holds members; that ends by itself seconds after its last request, and at once by the errand: /var/vcap/jobs/bootstrap/bin/run"
+            )
+        } else {
+            "an order holds members; whoever gave it is at work".into()
+        };
+        let longest = look.seen.iter().filter_map(|o| Some(o.supervisor.present()?.hold.as_ref()?.seconds)).max();
+        let by_itself = format!(
+            "whoever holds them goes on; without a sign of life from there the holds end within {} s, and members decide anew",
+            longest.unwrap_or_default()
+        );
+        let usual = advice::of(ClusterCode::RecoveryInProgress);
+        return Some(Verdict::of(sentence, holds).advising(Advice { by_itself, ..usual }));
     }
     look.nobody_primary().then_some(())?;
     let coming = |o: &Observation| {
         let supervisor = o.supervisor.present();
         let restores = supervisor.and_then(|s| s.child.as_ref()).is_some_and(|c| c.mode == StartMode::RestoreView);
-        let looks = supervisor.is_some_and(|s| s.phase == Phase::Recovering);
+        let looks = supervisor.is_some_and(|s| s.phase == Phase::Recovering) || o.looks_again_soon();
         let starts = life(o) == Life::Starting && (restores || (o.ports.galera && age(o).is_some()));
-        looks || starts || life(o) == Life::Recovering
+        (looks || starts || life(o) == Life::Recovering) && !o.looks_in_vain()
     };
     let who = look.names(coming);
     (!who.is_empty()).then(|| {
@@ -233,7 +255,11 @@ fn stalled(look: &Look) -> Option<Verdict> {
     let paused = look.primary_members().any(|(_, w)| w.flow_control_active);
     let pacer = look.coded(|code| code == MemberCode::FlowControlCulprit);
     let hung = look.coded(|code| code == MemberCode::SqlHung);
+    let blocked = |o: &Observation| o.stalled.is_some();
+    let nowhere = look.primary_members().any(|(o, _)| blocked(o))
+        && look.primary_members().filter(|(_, w)| w.local_state == LocalState::Synced).all(|(o, _)| blocked(o));
     let (sentence, sure) = match (full.is_empty(), paused, pacer.is_empty(), hung.is_empty()) {
+        _ if full.is_empty() && nowhere => (format!("writes get through on no member: {}", look.names(blocked)), true),
         (false, ..) => (format!("the disk of {full} takes no writes, which holds up all members"), true),
         (_, true, false, _) => (format!("replication stands still, and all wait for {pacer}"), false),
         (_, true, _, false) => (format!("replication stands still, and {hung} does not answer"), false),
@@ -266,7 +292,13 @@ fn one_left(look: &Look) -> Option<Verdict> {
         "{} is all that is left of the primary component: if it stops, so does the service",
         listed(primary.members.iter().map(String::as_str))
     );
-    Some(Verdict::of(sentence, unfit(look)))
+    Some(Verdict::of(sentence, unfit(look)).advising(of_members(look, ClusterCode::DegradedToOne)))
+}
+
+/// What a code asks for, with what each member that is not well does by itself.
+fn of_members(look: &Look, code: ClusterCode) -> Advice {
+    let usual = advice::of(code);
+    Advice { by_itself: advice::joining(look.unwell()).unwrap_or(usual.by_itself), ..usual }
 }
 
 fn degraded(look: &Look) -> Option<Verdict> {
@@ -280,7 +312,7 @@ fn degraded(look: &Look) -> Option<Verdict> {
     );
     let mut evidence = unfit(look);
     evidence.extend(look.cut_links());
-    let usual = advice::of(ClusterCode::Degraded);
+    let usual = of_members(look, ClusterCode::Degraded);
     Some(
         Verdict::of(sentence, evidence)
             .advising(Advice { run: advice::each(look.unwell()).unwrap_or(usual.run), ..usual }),

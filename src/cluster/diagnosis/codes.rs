@@ -72,8 +72,12 @@ pub enum MemberCode {
     MemberLost,
     /// Another instance answered in its place (S18).
     IdentityMismatch,
-    /// Its disk is full or does not answer.
+    /// A directory that it needs takes no write: the disk is full or does not answer.
     DiskFull,
+    /// Writes hang in it, and Galera calls it well.
+    WritesStalled,
+    /// The file of a table is missing.
+    TableMissing,
     /// It is being stopped.
     Leaving,
     /// An order holds it.
@@ -110,6 +114,8 @@ pub enum MemberCode {
     SstStuck,
     /// It gives its state to another member.
     Donor,
+    /// It gives its state, and nothing of it is sent any more.
+    DonorStuck,
     /// It was desynced by hand.
     DesyncedLeftOn,
     /// It makes all members wait for it.
@@ -165,6 +171,8 @@ pub enum WarningCode {
     SlowDisk,
     /// An arbitrator that should vote does not.
     ArbitratorAbsent,
+    /// More take part in the group than the deployment has: somebody joined who is not of it.
+    StrangerInGroup,
     /// Members do not reach each other.
     LinksCut,
     /// Members are not reached from here, and others passed their word on: our network.
@@ -175,6 +183,14 @@ pub enum WarningCode {
     PcIgnoreQuorumSet,
     /// Members run different versions.
     MixedVersions,
+    /// `mariadbd` died several times within an hour, also where it was Synced in between.
+    DiesAgainAndAgain,
+    /// A DDL failed at one member, which Galera ignored, and was carried out by others.
+    DdlDiffers,
+    /// The disk of a member lost what it had already committed.
+    PositionFellBack,
+    /// Data of a member was kept aside, and takes room.
+    DataKeptAside,
     /// A member that is out is older than what IST can bring.
     GcacheTooSmallForIst,
     /// Members were evicted; a cluster with evicted members can fail to form a primary component.

@@ -88,7 +88,7 @@ fn under(lead: &str, indent: usize, text: &str) -> String {
 /// What is not broken: words, what stands between backticks, and commands of this release with their arguments.
 fn pieces(text: &str) -> Vec<String> {
     /// Options that take the word after them.
-    const VALUED: [&str; 3] = ["--node", "--accept-missing", "--member"];
+    const VALUED: [&str; 4] = ["--node", "--accept-missing", "--accept-alive", "--member"];
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut rest = words.as_slice();
     let mut pieces = Vec::new();
@@ -154,7 +154,8 @@ mod tests {
         let force =
             "/var/vcap/jobs/bootstrap/bin/run --node mysql/1 --accept-missing mysql/0 --accept-missing mysql/2.";
         let give_up = "/var/vcap/packages/mariadb-galera/bin/galera-ctl rejoin --abandon-data";
-        for whole in [force, give_up, "`monit start mariadb`"] {
+        let alive = "/var/vcap/jobs/bootstrap/bin/run --node mysql/1 --accept-alive mysql/0";
+        for whole in [force, give_up, alive, "`monit start mariadb`"] {
             for before in 0..78 {
                 let text = wrapped("  ", &format!("{} {whole} Then more.", "x".repeat(before)));
                 assert!(text.lines().any(|l| l.contains(whole)), "{text}");

@@ -101,6 +101,23 @@ impl<'a> Look<'a> {
         self.seen.iter().filter_map(|o| Some((*o, o.wsrep.as_ref().filter(|w| w.is_primary())?)))
     }
 
+    /// That the members of the primary component do not describe the same view of it, and how: they were seen at different
+    /// moments, between which it changed.
+    pub(super) fn views_disagree(&self) -> Option<String> {
+        type View = (Option<u64>, u32, Option<Uuid>, String);
+        let view = |w: &Wsrep| -> View {
+            let mut members: Vec<&str> = w.incoming_addresses.split(',').map(str::trim).collect();
+            members.sort_unstable();
+            (w.cluster_conf_id, w.cluster_size, w.cluster_state_uuid, members.join(","))
+        };
+        let all: Vec<(&str, View)> = self.primary_members().map(|(o, w)| (o.member.name.as_str(), view(w))).collect();
+        let (_, first) = all.first()?;
+        let told = |(name, (conf_id, size, _, members)): &(&str, View)| {
+            format!("{name} is in view {} of {size} members, {members}", conf_id.unwrap_or_default())
+        };
+        all.iter().any(|(_, view)| view != first).then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
+    }
+
     /// The names of those seen for which this holds, in one line.
     pub(super) fn names(&self, wanted: impl Fn(&Observation) -> bool) -> String {
         listed(self.seen.iter().filter(|o| wanted(o)).map(|o| o.member.name.as_str()))
@@ -249,7 +266,15 @@ pub(super) fn disk_fault(of: &Observation) -> Option<String> {
     /// Less is as good as nothing: Galera's next cache page does not fit.
     const FLOOR: u64 = 32 * 1024 * 1024;
     let full = of.host.free_bytes.filter(|free| *free < FLOOR);
-    of.host.write_fault.clone().or_else(|| Some(format!("the disk has {} bytes left", full?)))
+    of.host.write_fault.clone().or_else(|| Some(format!("the persistent disk has {} bytes left", full?)))
+}
+
+/// What is wrong with the directories that a member needs besides its data: Galera goes on without them.
+pub(super) fn side_fault(of: &Observation) -> Option<String> {
+    let tmp = of.host.tmp_fault.as_ref().map(|fault| format!("{fault}; statements that need a temporary file fail"));
+    tmp.or_else(|| {
+        of.host.log_fault.as_ref().map(|fault| format!("{fault}; scripts of state transfers end where they log"))
+    })
 }
 
 /// How many milliseconds a small write and its sync took on this member's disk, if that is slow: each transaction

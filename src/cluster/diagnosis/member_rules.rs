@@ -1,10 +1,12 @@
 //! How one member is. First match wins; a member that is out of a primary component is judged against it.
 
-use super::facts::{Life, Look, disk_fault, group_size, group_uuid, life, said, slow_disk};
+use super::facts::{Life, Look, disk_fault, group_size, group_uuid, life, said, side_fault, slow_disk};
 use super::{MemberCode, MemberDiagnosis, since};
 use crate::cluster::join::{MayNotJoin, may_join};
 use crate::cluster::member::listed;
-use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer, Sight, Sql, SupervisorSight};
+use crate::cluster::observation::{
+    File, MemberView, Observation, Phase, PortAnswer, Sight, Sql, Standstill, SupervisorSight, WriteStall,
+};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::galera::log_lines::{Evidence, LogKind};
 use crate::galera::uuid::Uuid;
@@ -113,13 +115,16 @@ fn found(look: &Look, of: &Observation) -> Found {
     if let Some(fault) = disk_fault(of) {
         return (MemberCode::DiskFull, format!("{fault}; a member that cannot write can halt all others"));
     }
+    if let Some(fault) = side_fault(of) {
+        return (MemberCode::DiskFull, fault);
+    }
     if supervisor.is_some_and(|s| s.phase == Phase::Stopping) {
         return (MemberCode::Leaving, "it is being stopped".into());
     }
     match life(of) {
         Life::Inconsistent => (
             MemberCode::Inconsistent,
-            "the others voted it out: its data differs; it stays as it is until a person decides (galera-ctl rejoin)"
+            "the others voted it out: its data differs, and the minority may be right; it stays as it is until a person decides (galera-ctl rejoin)"
                 .into(),
         ),
         Life::Outside => {
@@ -129,6 +134,8 @@ fn found(look: &Look, of: &Observation) -> Found {
         Life::NonPrimary if look.nobody_primary() => {
             (MemberCode::NonPrimary, "it lives without quorum and refuses statements (1047)".into())
         }
+        // Galera calls it so until what it has missed is applied; it is in its component all the same.
+        Life::NonPrimary if of.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Joining) => receiving(look, of),
         Life::NonPrimary => (
             MemberCode::MinorityPartitioned,
             "it lives without quorum, cut off from those that have one; it rejoins when the network is back".into(),
@@ -140,8 +147,12 @@ fn found(look: &Look, of: &Observation) -> Found {
         Life::Receiving if said(of, LogKind::TransferFailed).is_some() => {
             (MemberCode::SstStuck, "its state transfer failed, and it goes on waiting for it".into())
         }
-        Life::Receiving => receiving(of),
+        Life::Receiving => receiving(look, of),
         Life::Wedged => alone(look, of).unwrap_or_else(|| wedged(look, of)),
+        Life::Recovering if of.looks_in_vain() => (
+            MemberCode::UnknownPosition,
+            format!("it looks for its position once more, which failed before: {}", of.position),
+        ),
         Life::Recovering => (MemberCode::Starting, "it is finding its position".into()),
         Life::Starting if said(of, LogKind::TransferFailed).is_some() => {
             (MemberCode::SstStuck, "its state transfer failed, and it needs a restart".into())
@@ -154,25 +165,45 @@ fn found(look: &Look, of: &Observation) -> Found {
     }
 }
 
-/// A full copy may take as long as it takes; what tells is whether anything arrives.
-fn receiving(of: &Observation) -> Found {
+/// A transfer may take as long as it takes; what tells is whether anything arrives.
+fn receiving(look: &Look, of: &Observation) -> Found {
     /// The disk is asked to write what has arrived from time to time only.
     const NOTICED: u64 = 10;
-    let still = of.supervisor.present().and_then(|s| s.child.as_ref()?.standstill);
+    let still = of.supervisor.present().and_then(|s| s.child.as_ref()?.standstill).filter(|s| s.seconds >= NOTICED);
+    let full = of.supervisor.present().and_then(|s| s.child.as_ref()?.standstill?.full);
+    if of.wsrep.is_some() || full == Some(false) {
+        return (MemberCode::Joining, incremental(look, of, still));
+    }
+    let what = if full == Some(true) { "a full copy" } else { "its state" };
     match still {
         // Half of the time that it is given, so that this is seen before it is over.
         Some(still) if 2 * still.seconds >= still.limit => (
             MemberCode::SstStuck,
             format!(
-                "nothing of its full copy has arrived for {} s; galera-start gives it up after {} s, and begins anew",
-                still.seconds, still.limit
+                "nothing of {} has arrived for {} s; galera-start gives it up after {} s, and begins anew",
+                if full == Some(true) { "its full copy" } else { "its state" },
+                still.seconds,
+                still.limit
             ),
         ),
-        Some(still) if still.seconds >= NOTICED => (
-            MemberCode::SstReceiving,
-            format!("it receives a full copy, and nothing has arrived for {} s", still.seconds),
+        Some(still) => {
+            (MemberCode::SstReceiving, format!("it receives {what}, and nothing has arrived for {} s", still.seconds))
+        }
+        None => (MemberCode::SstReceiving, format!("it receives {what}")),
+    }
+}
+
+/// Only what it has missed: how far that is, and whether it goes on.
+fn incremental(look: &Look, of: &Observation, still: Option<Standstill>) -> String {
+    let own = of.wsrep.as_ref().and_then(|w| w.last_committed);
+    let far = own.zip(look.primary().map(|p| p.seqno)).map(|(own, all)| format!(" at {own} of {all}"));
+    let far = far.unwrap_or_default();
+    match still {
+        None => format!("it receives what it has missed (IST){far}"),
+        Some(still) => format!(
+            "IST stands{far} for {} s: is port 4568 open between it and the others? galera-start gives it up after {} s, and begins anew",
+            still.seconds, still.limit
         ),
-        Some(_) | None => (MemberCode::SstReceiving, "it receives a full copy".into()),
     }
 }
 
@@ -243,7 +274,16 @@ fn in_primary(look: &Look, of: &Observation, wsrep: &Wsrep) -> Found {
             MemberCode::DesyncedLeftOn,
             "it was desynced by hand (wsrep_desync = ON): it may fall behind without holding up the others".into(),
         ),
-        LocalState::Donor => (MemberCode::Donor, giving(look, of, wsrep)),
+        LocalState::Donor => match gives_nothing(of) {
+            Some(still) => (
+                MemberCode::DonorStuck,
+                format!(
+                    "its transfer has sent nothing for {} s; galera-start ends it after {} s, and this member is Synced again",
+                    still.seconds, still.limit
+                ),
+            ),
+            None => (MemberCode::Donor, giving(look, of, wsrep)),
+        },
         LocalState::Initialized | LocalState::Inconsistent => {
             (MemberCode::SqlFailing, format!("Galera says {}", wsrep.local_state_comment))
         }
@@ -253,6 +293,20 @@ fn in_primary(look: &Look, of: &Observation, wsrep: &Wsrep) -> Found {
         LocalState::Synced if !wsrep.ready => {
             (MemberCode::SqlFailing, "wsrep_ready is OFF: statements are refused".into())
         }
+        LocalState::Synced if of.stalled.is_some() => {
+            (MemberCode::WritesStalled, of.stalled.as_ref().map(stalled).unwrap_or_default())
+        }
+        LocalState::Synced if of.sql == Sql::TooManyConnections => (
+            MemberCode::TooManyConnections,
+            "it serves who is connected, and has no connection left for others (error 1040)".into(),
+        ),
+        LocalState::Synced if !of.missing_tables.is_empty() => (
+            MemberCode::TableMissing,
+            format!(
+                "{}: the file of the table is missing here; the first write to it has this member voted out",
+                listed(of.missing_tables.iter().map(String::as_str))
+            ),
+        ),
         LocalState::Synced if wsrep.read_only => (MemberCode::ReadOnly, "read_only is ON".into()),
         LocalState::Synced if paces(look, wsrep) => {
             let disk =
@@ -265,6 +319,22 @@ fn in_primary(look: &Look, of: &Observation, wsrep: &Wsrep) -> Found {
             None => (MemberCode::MemberOk, "serves".into()),
         },
     }
+}
+
+/// Writes that do not get through; what they wait for, and who may be behind it.
+fn stalled(of: &WriteStall) -> String {
+    let begin = format!("writes have not got through for {} s: {}", of.seconds, of.waits);
+    match (&of.behind, of.before.as_slice()) {
+        (Some(behind), _) => format!("{begin}, and waits for {behind}, which is at work"),
+        (None, []) => begin,
+        (None, before) => format!("{begin}; a session that was there before may hold the lock: {}", before.join("; ")),
+    }
+}
+
+/// A transfer out of this member that has stood still for half of the time that it is given.
+fn gives_nothing(of: &Observation) -> Option<Standstill> {
+    let giving = of.supervisor.present()?.child.as_ref()?.giving?;
+    (2 * giving.seconds >= giving.limit).then_some(giving)
 }
 
 /// MariaDB desyncs a member too while a session holds `FLUSH TABLES WITH READ LOCK`: it then applies nothing, and
@@ -314,7 +384,7 @@ fn down(look: &Look, of: &Observation) -> Found {
     let voted_out = matches!(of.position, Standing::Unknown { why: Unknown::VotedOut, .. })
         || (said(of, LogKind::Inconsistent).is_some() && of.position.position().is_none());
     if voted_out {
-        let text = "the others voted it out before it ended: its data differs, and is kept; a person decides (galera-ctl rejoin)";
+        let text = "the others voted it out before it ended: its data differs, and is kept, for the minority may be right; a person decides (galera-ctl rejoin)";
         return (MemberCode::Inconsistent, text.into());
     }
     let refusal = look.primary().and_then(|primary| may_join(&of.position, &of.memory, primary).err());
@@ -335,7 +405,9 @@ fn down(look: &Look, of: &Observation) -> Found {
         Standing::Unknown { why: Unknown::TransferInterrupted | Unknown::DataGone, .. } if look.primary().is_some() => {
         }
         Standing::Unknown { detail, .. } => return (MemberCode::UnknownPosition, detail.clone()),
-        Standing::Empty => return (MemberCode::NoData, "it never had data, and waits for its turn".into()),
+        Standing::Empty => {
+            return (MemberCode::NoData, "it has no data: its disk is new, or another one than before".into());
+        }
         Standing::At { .. } => {}
     }
     if said(of, LogKind::Evicted).is_some() {
@@ -365,7 +437,10 @@ fn may_not_join(of: &Observation, no: &MayNotJoin) -> Found {
             return (MemberCode::AheadOfCluster, format!("{text}; its data is still there ({line})"));
         }
         (MayNotJoin::OwnPositionUnknown(_), None) => MemberCode::UnknownPosition,
-        (MayNotJoin::ClusterUnknown | MayNotJoin::BootstrapUnrecorded(_), _) => MemberCode::MemberDown,
+        (MayNotJoin::NotAppliedYet { .. }, _) => MemberCode::Joining,
+        (MayNotJoin::ClusterUnknown | MayNotJoin::BootstrapUnrecorded(_) | MayNotJoin::Branches(_), _) => {
+            MemberCode::MemberDown
+        }
     };
     let text = no.to_string();
     // The sentence begins with the code's name already.

@@ -52,7 +52,10 @@ fn way_out(look: &Look) -> Advice {
 fn refused(look: &Look, usual: Advice, no: &NoProof) -> Advice {
     let decision = start::way_out(look.cluster, look.views, no);
     let run = match (no, decision.trim_start_matches(". ")) {
-        (NoProof::NoSupervisor(_), _) => "Start what does not run: `monit start mariadb` on that instance".into(),
+        (NoProof::NoSupervisor(names), _) => format!(
+            "Start what does not run, on {}: `monit start mariadb`{decision}",
+            listed(names.iter().map(String::as_str))
+        ),
         (_, "") => "Take away what prevents it".into(),
         (_, decision) => decision.to_owned(),
     };

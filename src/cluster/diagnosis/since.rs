@@ -27,6 +27,9 @@ pub(super) fn noted(code: MemberCode) -> bool {
             | MemberCode::Flapping
             | MemberCode::TooManyConnections
             | MemberCode::SqlHung
+            | MemberCode::WritesStalled
+            | MemberCode::TableMissing
+            | MemberCode::DonorStuck
             | MemberCode::AccessDenied
             | MemberCode::SqlFailing
             | MemberCode::RejectingQueries
@@ -76,5 +79,6 @@ pub(super) fn needs_second_look(look: &Look, code: ClusterCode, members: &[Membe
             | ClusterCode::AllNonPrimaryPartitioned
             | ClusterCode::Unknown
     );
-    verdict || members.iter().any(momentary) || (members.iter().any(lost) && !settled(look))
+    let mixed = code == ClusterCode::Healthy && look.views_disagree().is_some();
+    verdict || mixed || members.iter().any(momentary) || (members.iter().any(lost) && !settled(look))
 }

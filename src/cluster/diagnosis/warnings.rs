@@ -1,13 +1,16 @@
 //! What should be known besides the diagnosis: the structure of the cluster, and dangers that are none yet.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::cluster_rules::differing;
 use super::codes::{ClusterCode, WarningCode};
-use super::facts::{Look, disk_fault, slow_disk};
+use super::facts::{Look, disk_fault, said, slow_disk};
 use super::{MemberCode, Warning, maintained};
 use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::observation::{File, MemberView, Observation};
+use crate::galera::log_lines::LogKind;
+use crate::galera::moment::Moment;
 use crate::galera::position::OneHistory;
 
 pub(super) fn of(look: &Look, diagnosis: ClusterCode) -> Vec<Warning> {
@@ -15,6 +18,7 @@ pub(super) fn of(look: &Look, diagnosis: ClusterCode) -> Vec<Warning> {
     let mut warn = |code, sentence: String| all.push(Warning { code, sentence });
     structure(look, &mut warn);
     vms(look, &mut warn);
+    servers(look, &mut warn);
     network(look, diagnosis, &mut warn);
     galera(look, &mut warn);
     maintained::warn_of(look, &mut warn);
@@ -43,6 +47,13 @@ fn structure(look: &Look, warn: &mut Warn) {
     let absent = look.cluster.arbitrators.iter().filter_map(|a| absent(look, &a.name)).collect::<Vec<_>>();
     if !absent.is_empty() {
         warn(WarningCode::ArbitratorAbsent, absent.join("; "));
+    }
+    let group = look.seen.iter().filter_map(|o| o.wsrep.as_ref()).filter(|w| w.is_primary()).map(|w| w.cluster_size);
+    let ours = members + look.cluster.arbitrators.len();
+    if let Some(size) = group.min().filter(|size| usize::try_from(*size).is_ok_and(|size| size > ours)) {
+        let sentence =
+            format!("{size} take part in the group, and the deployment has {ours}: somebody joined who is not of it");
+        warn(WarningCode::StrangerInGroup, sentence);
     }
     let zones: BTreeSet<Option<&str>> = look.cluster.members.iter().map(|m| m.az.as_deref()).collect();
     if let (true, 1, Some(Some(zone))) = (members > 1, zones.len(), zones.first()) {
@@ -87,6 +98,58 @@ fn vms(look: &Look, warn: &mut Warn) {
             warn(WarningCode::MixedVersions, format!("versions of {of}: {}", versions.join(", ")));
         }
     }
+}
+
+/// What the servers' past and their logs tell.
+fn servers(look: &Look, warn: &mut Warn) {
+    /// Once is a mishap.
+    const OFTEN: u32 = 3;
+    for member in look.seen.iter().filter(|o| o.deaths.last_hour >= OFTEN) {
+        let deaths = &member.deaths;
+        let end = deaths.last_end.as_ref().map_or(String::new(), |end| format!(", last with {end}"));
+        let text = format!(
+            "{}: mariadbd died {} times within {} s{end}, and came back each time: its mariadb.err.log and the kernel's log (OOM) tell why",
+            member.member.name, deaths.last_hour, deaths.within_seconds
+        );
+        warn(WarningCode::DiesAgainAndAgain, text);
+    }
+    for (member, line) in look.seen.iter().filter_map(|o| Some((o, said(o, LogKind::DdlDiffers)?))) {
+        if !look.seen.iter().any(|other| carried_out(other, line)) {
+            continue;
+        }
+        let text = format!(
+            "{} ignored the failure of a DDL that others may have carried out, so that its tables may differ: {line}",
+            member.member.name
+        );
+        warn(WarningCode::DdlDiffers, text);
+    }
+    for (member, fell) in look.seen.iter().filter_map(|o| Some((o, o.supervisor.present()?.fell_back?))) {
+        let text = format!(
+            "{} had {}, and after its last start its disk had {}: it lost {} transactions that were committed (innodb_flush_log_at_trx_commit, or a disk that says that it wrote and did not)",
+            member.member.name,
+            fell.had,
+            fell.found,
+            fell.had.seqno().saturating_sub(fell.found.seqno())
+        );
+        warn(WarningCode::PositionFellBack, text);
+    }
+    for member in look.seen.iter().filter(|o| !o.kept_aside.is_empty()) {
+        let text = format!(
+            "{} keeps data that was set aside; delete it (rm -r) once nobody needs it: {}",
+            member.member.name,
+            member.kept_aside.join(" ")
+        );
+        warn(WarningCode::DataKeptAside, text);
+    }
+}
+
+/// Whether a member lived when another one wrote this line about a DDL that failed there, and did not fail in the same way.
+fn carried_out(of: &Observation, line: &str) -> bool {
+    let failure = |line: &str| line.split_once("Ignoring error").map(|(_, what)| what.to_owned());
+    let same = said(of, LogKind::DdlDiffers).and_then(failure) == failure(line);
+    let began = Moment::parse(&of.at).zip(of.process_seconds).map(|(at, age)| at.before(Duration::from_secs(age)));
+    let when = Moment::of_line(line).map(|(when, _)| when);
+    !same && began.zip(when).is_some_and(|(began, when)| began <= when)
 }
 
 /// Why an expected arbitrator does not vote. Any member that sees it vote is enough.

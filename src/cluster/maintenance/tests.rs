@@ -138,7 +138,7 @@ fn h1_h2_q21_no_member_starts_by_itself_and_each_says_what_it_would_do() {
         ),
         (
             down(0, 12).maintained(),
-            vec![seen(primary(1, 9, &[1])), silent(2)],
+            vec![seen(primary(1, 9, &[1]).applied_all()), silent(2)],
             "refuse to join: AheadOfCluster",
             "a refusal is told as it is",
         ),
@@ -171,12 +171,19 @@ fn h4_m6_what_is_under_way_is_listed() {
     let started = |mode| {
         running(1, 9).with(|o| {
             if let crate::cluster::observation::SupervisorSight::Present(s) = &mut o.supervisor {
-                s.child =
-                    Some(crate::cluster::observation::Child { pid: 9, mode, seconds: 1, work: 0, standstill: None });
+                s.child = Some(crate::cluster::observation::Child {
+                    pid: 9,
+                    mode,
+                    seconds: 1,
+                    work: 0,
+                    standstill: None,
+                    giving: None,
+                });
             }
         })
     };
-    let broken = down(1, 9).with(|o| o.memory.joining = Some(Joining { from: None, incarnation: None }));
+    let broken = down(1, 9)
+        .with(|o| o.memory.joining = Some(Joining { from: None, incarnation: None, print: None, overwritten: false }));
     let donor = primary(1, 9, &[0, 1])
         .state(crate::galera::wsrep::ClusterStatus::Primary, crate::galera::wsrep::LocalState::Donor);
     let transfer = running(1, 9).with(|o| o.process.as_mut().unwrap().state_transfer = true);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::world::{Members, Node, Server, Vm, World, in_set, uuid};
+use crate::cluster::memory::CleanStop;
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::Position;
 
@@ -23,7 +24,7 @@ impl World {
             let settled = matches!(node.server, Server::Live { settled: true, .. });
             node.flushed |= node.data.as_ref() != Some(&furthest);
             node.data = Some(furthest.clone());
-            (node.clean, node.safe) = (false, false);
+            (node.clean, node.safe, node.mixture) = (false, false, false);
             node.server = Server::Live { group: members, primary: true, settled };
             let saved = SavedView {
                 my_uuid: uuid(i),
@@ -32,6 +33,8 @@ impl World {
                 members: in_set(members).map(uuid).collect(),
                 bootstrap: false,
             };
+            node.memory.began_in(Some(&saved), Some(uuid(i)));
+            node.memory.taken_in(&saved);
             node.saved = Some(saved);
         }
     }
@@ -86,11 +89,13 @@ impl World {
         let left = group & !(1 << i);
         let node = &mut self.nodes[i];
         (node.server, node.flushed, node.clean, node.safe) = (Server::Down, true, true, primary && left == 0);
-        let position = node.data.as_ref().and_then(|data| Position::new(World::history(), data.len() as u64));
-        node.memory.left_alone = position.filter(|_| node.safe);
         if primary {
             node.saved = None;
-            node.memory.left = true;
+            node.memory.leave();
+        }
+        let position = node.data.as_ref().and_then(|data| Position::new(World::history(), data.len() as u64));
+        if let Some(position) = position {
+            node.memory.stopped(CleanStop { position, alone: node.safe, in_order: true });
         }
         self.shrink(group, left, primary);
     }
@@ -152,6 +157,17 @@ impl World {
         let merged = live == there && of_last & !there == 0;
         if there != 0 && (restored || merged) {
             self.form(there);
+            if live == 0 {
+                self.mark_as_made_primary(there);
+            }
+        }
+    }
+
+    /// Galera says of a view that was restored, or promoted with `pc.bootstrap`, that it is no outcome of its arithmetic.
+    pub fn mark_as_made_primary(&mut self, members: Members) {
+        for i in in_set(members) {
+            let node = &mut self.nodes[i];
+            node.saved = node.saved.clone().map(|view| SavedView { bootstrap: true, ..view });
         }
     }
 }

@@ -15,7 +15,7 @@ use stateright::{Model, Property};
 
 use self::protocol::Act;
 use self::world::{Leader, World};
-use super::bootstrap::{Evidence, Fence, NoProof, Proof, forced, proof};
+use super::bootstrap::{Evidence, Fence, Force, NoProof, Proof, forced, proof};
 use super::hold::{self, Hold, OrderedStart, Refusal};
 use super::member::{Cluster, Member};
 use super::observation::{MemberView, Observation};
@@ -74,6 +74,19 @@ impl Rules {
         }
     }
 
+    /// What a person would run who goes on from this member, as a page says it: everybody is named who must be.
+    fn suggested(&self, world: &World, i: usize) -> Option<Force> {
+        let (cluster, views) = (Rules::cluster(world), self.views(sight::all(world, i), Fence::WouldHold));
+        let force = Force { node: format!("mysql/{i}"), ..Force::default() };
+        match forced(&Evidence::of(&cluster, &views, Fence::WouldHold), &force) {
+            Ok(_) => Some(force),
+            Err(NoProof::MustAccept(missing)) => {
+                Some(Force { accept_missing: missing.into_iter().map(|(name, _)| name).collect(), ..force })
+            }
+            Err(_) => None,
+        }
+    }
+
     fn proof(&self, world: &World, leader: &Leader, fence: Fence) -> Result<Proof, NoProof> {
         let (cluster, views) = (Rules::cluster(world), self.views(sight::all(world, leader.home), fence));
         let evidence = Evidence::of(&cluster, &views, fence);
@@ -87,6 +100,7 @@ impl Rules {
 const TWO: &str = "one primary component at most";
 const BEHIND: &str = "every primary has all that was acknowledged";
 const WIPED: &str = "nobody's own commits are wiped";
+const NAMED: &str = "what a person gives up was named";
 const WAITS: &str = "nobody waits for ever";
 const LEFT_ALONE: &str = "in maintenance nothing is begun by itself";
 const A_PRIMARY_COMES: &str = "a primary after a power loss";
@@ -119,11 +133,13 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Protocol>> {
         vec![
             // H12, H11: two elections, or two writers.
-            Property::always(TWO, |_: &Protocol, world: &World| world.forced || world.primaries().len() <= 1),
-            // G2, G10, H13: no bootstrap behind a commit that a client was told of.
+            Property::always(TWO, |_: &Protocol, world: &World| world.second || world.primaries().len() <= 1),
+            // G2, G10, H13: no bootstrap behind a commit that a client was told of, and that no person gave up.
             Property::always(BEHIND, |_: &Protocol, world: &World| {
-                world.forced || world.primaries().iter().all(|members| world.has_all_acknowledged(*members))
+                world.second || world.primaries().iter().all(|members| world.has_all_acknowledged(*members))
             }),
+            // A1, A4, A10: a person loses nothing but what that person named.
+            Property::always(NAMED, |_: &Protocol, world: &World| !world.unnamed),
             // Q10, G14: also after a person forced a bootstrap elsewhere.
             Property::always(WIPED, |_: &Protocol, world: &World| !world.wiped),
             // G8, G16: whoever is up, connected and not damaged gets somewhere.

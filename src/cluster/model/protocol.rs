@@ -1,12 +1,15 @@
 //! What can happen: faults, each at a price, and what members, leaders and Galera do by themselves.
 
 use super::Rules;
-use super::sight::{index_of, standing};
-use super::world::{Leader, Members, Node, Server, Vm, World, in_set};
+use super::sight::{index_of, observation, standing};
+use super::world::{Leader, Members, Node, OURS, Server, Vm, World, companion, in_set, uuid};
 use crate::cluster::bootstrap::{Fence, Force, Proof, Way};
 use crate::cluster::hold::{Begin, Hold, OrderedStart, grant};
-use crate::cluster::lineage::{Incarnation, Lineage, group_apart};
-use crate::cluster::memory::Memory;
+use crate::cluster::join::{MayJoin, MayNotJoin};
+use crate::cluster::lineage::{Incarnation, Lineage, one_past};
+use crate::cluster::memory::{Announced, CaughtUp, Memory, Settled};
+use crate::cluster::observation::Observation;
+use crate::cluster::origin::{Origin, company, origin};
 use crate::cluster::start::{ByItself, Start};
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::Position;
@@ -33,8 +36,11 @@ pub enum Act {
     Isolate(usize),
     Heal,
     Decide(usize),
-    /// It decides to join, and the component is gone before it gets there.
-    JoinFails(usize),
+    /// It decides to join, and the component is gone before it gets there, or in the middle of a full copy.
+    JoinFails {
+        member: usize,
+        overwritten: bool,
+    },
     /// A live member without quorum asks itself what to do.
     Live(usize),
     GiveUp(usize),
@@ -46,6 +52,11 @@ pub enum Act {
     /// An operator runs the errand on this member.
     Errand(usize),
     Force(usize),
+    /// A person starts the server of this member alone, as the first of a component, behind its supervisor's back.
+    ByHand(usize),
+    /// The agent of this member stops to answer.
+    Mute(usize),
+    Unmute,
 }
 
 /// Everything that may happen next.
@@ -58,7 +69,11 @@ pub fn possible(rules: &Rules, world: &World, acts: &mut Vec<Act>) {
     if world.isolated.is_some() {
         acts.push(Act::Heal);
     }
-    if world.nodes.iter().any(lags) {
+    if world.mute.is_some() {
+        acts.push(Act::Unmute);
+    }
+    let applies = |n: &Node| lags(n) && (!n.flushed || matches!(n.server, Server::Live { settled: true, .. }));
+    if world.nodes.iter().any(applies) {
         acts.push(Act::Apply);
     }
     acts.extend((0..world.leaders.len()).map(Act::Lead));
@@ -79,8 +94,13 @@ pub fn possible(rules: &Rules, world: &World, acts: &mut Vec<Act>) {
         if world.errands > 0 && up(i) && world.primaries().is_empty() {
             acts.push(Act::Errand(i));
         }
-        if world.may_force && up(i) && world.primaries().is_empty() && node.data.is_some() && world.leaders.is_empty() {
+        if world.may_force && up(i) && node.data.is_some() && world.leaders.is_empty() {
             acts.push(Act::Force(i));
+        }
+        let idle = node.server == Server::Down && node.data.is_some() && node.hold.is_none();
+        // Beside one that lives, Galera itself would merge both, whatever they have.
+        if world.may_begin_by_hand && up(i) && idle && world.nodes.iter().all(|n| n.server == Server::Down) {
+            acts.push(Act::ByHand(i));
         }
     }
     if world.faults == 0 {
@@ -97,14 +117,17 @@ pub fn possible(rules: &Rules, world: &World, acts: &mut Vec<Act>) {
             if !node.flushed {
                 acts.push(Act::Off { member: i, loses: true });
             }
-            if world.isolated.is_none() {
+            if world.network_fails && world.isolated.is_none() {
                 acts.push(Act::Isolate(i));
+            }
+            if world.agents_fail && world.mute.is_none() {
+                acts.push(Act::Mute(i));
             }
             if node.server == Server::Down
                 && node.hold.is_none()
                 && matches!(rules.decide(world, i), Start::Join { .. })
             {
-                acts.push(Act::JoinFails(i));
+                acts.extend([false, true].map(|overwritten| Act::JoinFails { member: i, overwritten }));
             }
         } else {
             acts.push(Act::Recreate(i));
@@ -155,13 +178,16 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
             world.stop(i);
             world.nodes[i].vm = Vm::Stopped;
         }
-        Act::Boot(i) => world.nodes[i].vm = Vm::Up,
+        Act::Boot(i) => {
+            world.nodes[i].vm = Vm::Up;
+            world.rest(i);
+        }
         Act::Recreate(i) => {
             price(world);
             let node = &mut world.nodes[i];
             world.lost_disk |= node.data.is_some();
             (node.data, node.saved, node.memory, node.hold) = (None, None, Memory::default(), None);
-            (node.clean, node.safe) = (false, false);
+            (node.clean, node.safe, node.mixture) = (false, false, false);
             if world.nodes.iter().all(|n| n.data.is_none()) {
                 // The only copy there ever was is gone, and with it all that could tell of it.
                 world.acknowledged.clear();
@@ -183,15 +209,19 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
             world.network_changed();
         }
         Act::Decide(i) => {
-            let stands = matches!(rules.decide(world, i), Start::Wait(_) | Start::Refuse(_));
-            world.begun_in_maintenance |= world.maintained && !stands;
+            world.begun_in_maintenance |= world.maintained && !rules.decide(world, i).stands();
             decide(rules, world, i);
         }
-        Act::JoinFails(i) => {
+        Act::JoinFails { member, overwritten } => {
             price(world);
-            if let Start::Join { lineage, .. } = rules.decide(world, i) {
-                begin_join(world, i, &lineage);
-                (world.nodes[i].clean, world.nodes[i].safe) = (false, false);
+            if let Start::Join { lineage, because, .. } = rules.decide(world, member) {
+                begin_join(world, member, &lineage, &because);
+                let node = &mut world.nodes[member];
+                (node.clean, node.safe, node.mixture) = (false, false, overwritten);
+                if overwritten {
+                    node.memory.overwritten();
+                    node.data = node.data.as_ref().map(|_| Vec::new());
+                }
             }
         }
         Act::Live(i) => {
@@ -211,13 +241,18 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
             world.nodes[i].server = Server::Down;
             set_view_aside(world, i);
         }
-        Act::Settle(i) => settle(world, i),
-        Act::Apply => world
-            .members()
-            .filter(|i| lags(&world.nodes[*i]))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|i| world.apply(i)),
+        Act::Settle(i) => world.settle(i),
+        Act::Apply => {
+            let late: Vec<usize> = world.members().filter(|i| lags(&world.nodes[*i])).collect();
+            for i in late {
+                world.nodes[i].flushed = true;
+                world.nodes[i].memory.joined();
+                // Whoever knows how its component came about goes on to know it in each view that grows out of it.
+                if matches!(world.nodes[i].server, Server::Live { settled: true, .. }) {
+                    world.settle(i);
+                }
+            }
+        }
         Act::Lead(at) => step(rules, world, at),
         Act::LeaderDies(at) => {
             price(world);
@@ -234,17 +269,35 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
             lead(world, i, None);
         }
         Act::Force(i) => {
-            (world.may_force, world.forced) = (false, true);
-            let accept_missing = world.members().filter(|j| *j != i).map(|j| format!("mysql/{j}")).collect();
-            lead(world, i, Some(Force { node: format!("mysql/{i}"), accept_missing }));
+            world.may_force = false;
+            if let Some(force) = rules.suggested(world, i) {
+                lead(world, i, Some(force));
+            }
         }
+        Act::ByHand(i) => {
+            world.may_begin_by_hand = false;
+            decided(world, i, &[]);
+            // Nobody else knows, nor is asked; what is promised is that nothing is overwritten by it.
+            world.second = true;
+            world.nodes[i].began_at = world.nodes[i].data.as_ref().map(|d| d.len() as u64);
+            world.nodes[i].memory.starts(false);
+            // Its connection to the group is another one.
+            world.nodes[i].memory.explained_as = Some(Uuid::NIL);
+            world.form(1 << i);
+        }
+        Act::Mute(i) => {
+            price(world);
+            world.mute = Some(i);
+        }
+        Act::Unmute => world.mute = None,
     }
     if !rules.fences {
         // Whoever decides orders at once.
         for at in 0..world.leaders.len() {
             let leader = world.leaders[at].clone();
             if !leader.to_hold.is_empty() {
-                let ordered = rules.proof(world, &leader, Fence::WouldHold).ok().and_then(|proof| ordered(&proof));
+                let proof = rules.proof(world, &leader, Fence::WouldHold).ok();
+                let ordered = proof.and_then(|proof| ordered(&proof, next_id(world)));
                 world.leaders[at] = Leader { to_hold: Vec::new(), ordered, ..leader };
             }
         }
@@ -260,7 +313,9 @@ pub fn goes_on(rules: &Rules, world: &World) -> bool {
     let settled_in =
         |view: &SavedView| world.nodes.iter().any(|n| n.memory.caught_up.is_some_and(|c| c.view == view.id()));
     let empty = world.nodes.iter().any(|n| n.data.is_none());
-    let excused = world.forced
+    let excused = world.decided
+        || world.mute.is_some()
+        || world.nodes.iter().any(lags)
         || world.maintained
         || world.lost_disk
         || empty && newest.is_some_and(|view| !settled_in(view))
@@ -278,7 +333,7 @@ pub fn goes_on(rules: &Rules, world: &World) -> bool {
         world.members().filter(|i| !matches!(world.nodes[*i].server, Server::Live { primary: true, .. }));
     let moves = |i: usize| match world.nodes[i].server {
         Server::Live { .. } => !matches!(rules.without_primary(world, i), ByItself::Wait(_)),
-        _ => !matches!(rules.decide(world, i), Start::Wait(_) | Start::Refuse(_)),
+        _ => !rules.decide(world, i).stands(),
     };
     if primary { standing_still.all(moves) } else { standing_still.any(moves) }
 }
@@ -312,13 +367,42 @@ fn next_order(world: &World) -> Uuid {
     (1000..).map(Uuid::from_u128).find(|order| !known(order)).unwrap()
 }
 
-fn next_id(world: &mut World) -> Uuid {
-    world.ids += 1;
-    Uuid::from_u128(u128::from(world.ids))
+/// An incarnation's id that nobody has, nor remembers.
+fn next_id(world: &World) -> Uuid {
+    let remembers = |memory: &Memory, id: &Uuid| {
+        memory.lineage.has(*id)
+            || memory.incarnation == Some(*id)
+            || memory.beginning.as_ref().is_some_and(|b| b.id == *id)
+            || memory.announced.iter().any(|a| a.id == *id)
+            || memory.joining.as_ref().is_some_and(|j| j.incarnation == Some(*id))
+    };
+    let known = |id: &Uuid| {
+        world.leaders.iter().any(|l| l.ordered.as_ref().is_some_and(|(_, begin, _)| begin.id == *id))
+            || world.nodes.iter().any(|n| remembers(&n.memory, id))
+    };
+    (2..).map(Uuid::from_u128).find(|id| !known(id)).unwrap()
 }
 
 fn position(world: &World, i: usize) -> Option<Position> {
     standing(&world.nodes[i]).position()
+}
+
+/// A person begins something from member `i`, and gives up what the named members have and this one has not.
+fn decided(world: &mut World, i: usize, accepted: &[String]) {
+    world.decided = true;
+    // Nor does a majority that is left out know of it: it may go on by itself.
+    let left_out =
+        world.members().filter(|j| accepted.contains(&format!("mysql/{j}")) && world.nodes[*j].data.is_some());
+    let majority = 2 * left_out.count() > world.nodes.len();
+    world.second |= majority;
+    let kept = world.nodes[i].data.clone().unwrap_or_default();
+    let given_up: Vec<u8> = world.acknowledged.iter().filter(|c| !kept.contains(c)).copied().collect();
+    let named = |j: usize| accepted.contains(&format!("mysql/{j}"));
+    // Whoever has it, and whoever has lost a disk that may have had it.
+    let has = |j: usize, c: &u8| world.nodes[j].data.as_ref().is_some_and(|d| d.contains(c));
+    let unnamed = |c: &u8| world.members().any(|j| j != i && has(j, c) && !named(j));
+    world.unnamed |= !accepted.is_empty() && given_up.iter().any(unnamed);
+    world.acknowledged.retain(|c| kept.contains(c));
 }
 
 fn set_view_aside(world: &mut World, i: usize) {
@@ -328,16 +412,24 @@ fn set_view_aside(world: &mut World, i: usize) {
     }
 }
 
-fn begin_join(world: &mut World, i: usize, lineage: &Lineage) {
+fn begin_join(world: &mut World, i: usize, lineage: &Lineage, because: &MayJoin) {
+    if !because.covered() {
+        // Set aside: whatever it had is kept, and it comes with nothing.
+        world.nodes[i].data = None;
+        world.nodes[i].memory.abandon();
+    }
     let from = position(world, i);
     set_view_aside(world, i);
-    world.nodes[i].memory.begin_join(from, lineage);
+    let memory = &mut world.nodes[i].memory;
+    memory.begin_join(from, lineage, None);
+    memory.starts(false);
+    memory.runs(OURS);
 }
 
 fn decide(rules: &Rules, world: &mut World, i: usize) {
     match rules.decide(world, i) {
-        Start::Join { lineage, .. } => {
-            begin_join(world, i, &lineage);
+        Start::Join { lineage, because, .. } => {
+            begin_join(world, i, &lineage, &because);
             let seen = world.primaries().into_iter().find(|p| in_set(*p).any(|j| world.connected(i, j)));
             if let Some(group) = seen {
                 let near = in_set(group).filter(|j| world.connected(i, *j)).fold(0, |set: Members, j| set | 1 << j);
@@ -345,12 +437,20 @@ fn decide(rules: &Rules, world: &mut World, i: usize) {
             }
         }
         Start::Restore { .. } => {
-            world.nodes[i].server = Server::Restoring;
+            let node = &mut world.nodes[i];
+            if let Some(view) = node.saved.clone() {
+                node.memory.was_in(view);
+            }
+            node.memory.starts(true);
+            node.memory.runs(OURS);
+            node.server = Server::Restoring;
             world.merge();
         }
         Start::Found(_) => {
             let node = &mut world.nodes[i];
-            node.memory.founding = true;
+            node.memory.found();
+            node.memory.starts(true);
+            node.memory.runs(OURS);
             node.data.get_or_insert_default();
             world.form(1 << i);
         }
@@ -359,8 +459,11 @@ fn decide(rules: &Rules, world: &mut World, i: usize) {
                 lead(world, i, None);
             }
         }
-        Start::Refuse(_) => world.nodes[i].memory.superseded = true,
-        Start::Wait(_) => {}
+        Start::Refuse(MayNotJoin::AheadOfCluster { parted_at, .. }) => {
+            let passed = Position::new(World::history(), parted_at);
+            world.nodes[i].memory.supersede(passed);
+        }
+        Start::Wait(_) | Start::NotYet(_) | Start::Refuse(_) => {}
     }
 }
 
@@ -372,7 +475,7 @@ fn lead(world: &mut World, home: usize, force: Option<Force>) {
 }
 
 fn reaches(world: &World, home: usize, i: usize) -> bool {
-    world.connected(home, i) && world.nodes[i].vm == Vm::Up
+    world.heard(home, i) && world.nodes[i].vm == Vm::Up
 }
 
 /// The leader's next message, or its next look.
@@ -421,11 +524,32 @@ fn look(rules: &Rules, world: &mut World, leader: &Leader) -> Option<(usize, Beg
             world.stop(i);
         }
     }
-    ordered(&rules.proof(world, leader, Fence::HeldBy(leader.order)).ok()?)
+    let proof = rules.proof(world, leader, Fence::HeldBy(leader.order)).ok()?;
+    let ordered = ordered(&proof, next_id(world))?;
+    // One that lives where nobody can look is nobody's fault; one whose ports are open is seen, whatever its agent does.
+    let out_of_sight = |group: &Members| in_set(*group).all(|j| !world.connected(ordered.0, j));
+    world.second |= leader.force.is_some() && world.primaries().iter().any(out_of_sight);
+    announce(world, leader, &ordered)?;
+    Some(ordered)
 }
 
-fn ordered(proof: &Proof) -> Option<(usize, Begin, bool)> {
-    Some((index_of(proof.member()), Begin::by(proof)?, proof.way() == Way::Promote))
+/// All others that are held are told, or nothing is begun. In one step: whoever is told while nothing comes of it only waits.
+fn announce(world: &mut World, leader: &Leader, (by, begin, promote): &(usize, Begin, bool)) -> Option<()> {
+    let (next, past) = begin.incarnation(&format!("mysql/{by}"), &begin.past, "galera");
+    let lineage = past.with(Incarnation { proof: String::new(), ..next });
+    let known_as = promote.then(|| uuid(*by));
+    for j in leader.held.iter().copied().filter(|j| j != by) {
+        let held = world.nodes[j].hold.as_ref().is_some_and(|h| h.order == leader.order);
+        if !held || !reaches(world, leader.home, j) {
+            return None;
+        }
+        world.nodes[j].memory.hear(Announced { id: begin.id, by: companion(*by), known_as, lineage: lineage.clone() });
+    }
+    Some(())
+}
+
+fn ordered(proof: &Proof, id: Uuid) -> Option<(usize, Begin, bool)> {
+    Some((index_of(proof.member()), Begin::by(proof, id)?, proof.way() == Way::Promote))
 }
 
 /// The order to begin arrives, however late.
@@ -437,44 +561,34 @@ fn obey(rules: &Rules, world: &mut World, leader: &Leader, i: usize, begin: &Beg
         Server::Live { primary, .. } => promote && !primary,
         Server::Restoring => false,
     };
-    if reaches(world, leader.home, i) && ready && position(world, i) == Some(begin.expect) {
+    if reaches(world, leader.home, i) && ready && position(world, i) == begin.expect {
         world.nodes[i].hold = Some(consumed);
+        if let Some(force) = &leader.force {
+            decided(world, i, &force.accept_missing);
+        }
         begin_incarnation(rules, world, i, begin, promote);
     }
 }
 
 fn begin_incarnation(rules: &Rules, world: &mut World, i: usize, begin: &Begin, promote: bool) {
-    let id = next_id(world);
     set_view_aside(world, i);
     let memory = &mut world.nodes[i].memory;
-    let incarnation = Incarnation {
-        number: memory.lineage.next_number(),
-        id,
-        history: begin.expect.history(),
-        began_at: begin.expect.seqno(),
-        by: format!("mysql/{i}"),
-        at: String::new(),
-        proof: String::new(),
-        left_out: begin.left_out.clone(),
-        group: if begin.left_out.is_empty() || !rules.own_group {
-            memory.lineage.group().map(str::to_owned)
-        } else {
-            Some(group_apart("galera", id))
-        },
-    };
-    memory.incarnation = Some(id);
-    memory.lineage = memory.lineage.with(incarnation);
-    memory.last_position = Some(begin.expect);
-    (memory.joining, memory.superseded) = (None, false);
+    let (next, past) = begin.incarnation(&format!("mysql/{i}"), &memory.lineage, "galera");
+    let group = if rules.own_group { next.group } else { past.group().map(str::to_owned) };
+    memory.intend(Incarnation { proof: String::new(), group, ..next }, past);
+    if promote {
+        memory.promotes();
+    } else {
+        memory.starts(true);
+        memory.runs(OURS);
+    }
     let members = match world.nodes[i].server {
         Server::Live { group, .. } if promote => group,
         _ => 1 << i,
     };
     world.form(members);
-    for i in in_set(members) {
-        if let Server::Live { settled, .. } = &mut world.nodes[i].server {
-            *settled = false;
-        }
+    if promote {
+        world.mark_as_made_primary(members);
     }
     world.merge();
 }
@@ -490,35 +604,85 @@ fn release(world: &mut World, at: usize) {
     }
 }
 
-/// What follows Synced: the lineage of the component.
-fn settle(world: &mut World, i: usize) {
-    let Server::Live { group, primary: true, .. } = world.nodes[i].server else { return };
-    let longest = in_set(group)
-        .filter(|j| world.connected(i, *j))
-        .fold(Lineage::default(), |l, j| l.longer(&world.nodes[j].memory.lineage).clone());
-    let longest = if longest.is_empty() {
-        longest.with(Incarnation {
-            number: 1,
-            id: World::history(),
-            history: World::history(),
-            began_at: 0,
-            by: String::new(),
-            at: String::new(),
-            proof: String::new(),
-            left_out: Vec::new(),
-            group: None,
-        })
-    } else {
-        longest
-    };
-    let position = position(world, i);
-    let memory = &mut world.nodes[i].memory;
-    memory.incarnation = longest.newest().map(|i| i.id);
-    memory.lineage = longest;
-    (memory.joining, memory.founding, memory.superseded) = (None, false, false);
-    memory.last_position = position;
-    world.apply(i);
-    if let Server::Live { settled, .. } = &mut world.nodes[i].server {
-        *settled = true;
+impl World {
+    /// What follows Synced: how the component came about, and its lineage.
+    pub fn settle(&mut self, i: usize) {
+        let Server::Live { group, primary: true, .. } = self.nodes[i].server else { return };
+        let heard = in_set(group).filter(|j| self.heard(i, *j));
+        let inside: Vec<Observation> = heard.map(|j| observation(self, j)).collect();
+        let seen: Vec<&Observation> = inside.iter().collect();
+        let name = format!("mysql/{i}");
+        let own = self.nodes[i].memory.lineage_as_primary();
+        let Some(position) = position(self, i) else { return };
+        let lineage = match origin(&name, &seen) {
+            Origin::Unknown(_) => return,
+            Origin::Theirs(theirs) => theirs,
+            Origin::BegunByHand(_) => own.with(self.begun_by_hand(i)),
+            Origin::Explained(theirs) => match one_past([&own, &theirs]) {
+                Err(_) => return,
+                Ok(past) if past.is_empty() => past.with(first_incarnation()),
+                Ok(past) => past,
+            },
+        };
+        let node = &mut self.nodes[i];
+        node.began_at = None;
+        let settled = Settled {
+            lineage,
+            position,
+            view: node.saved.clone(),
+            known_as: Some(uuid(i)),
+            process: None,
+            applied_before: node
+                .saved
+                .as_ref()
+                .filter(|_| node.flushed)
+                .map(|view| CaughtUp { view: view.id(), position }),
+            members: company(&name, &seen),
+            expected: (0..8).map(|j| companion(j).id).collect(),
+        };
+        node.memory.settle(settled);
+        if node.flushed {
+            // What was committed some seconds ago is on disk.
+            node.memory.stood(position);
+        }
+        if let Server::Live { settled, .. } = &mut node.server {
+            *settled = true;
+        }
+    }
+}
+
+impl World {
+    fn begun_by_hand(&self, i: usize) -> Incarnation {
+        let id = next_id(self);
+        let node = &self.nodes[i];
+        node.memory.lineage.next(id, World::history(), node.began_at.unwrap_or_default(), "")
+    }
+
+    /// What a supervisor finds of a member that is down.
+    fn rest(&mut self, i: usize) {
+        if self.nodes[i].server == Server::Down {
+            let saved = self.nodes[i].saved.clone();
+            self.nodes[i].memory.rested(saved.as_ref());
+        }
+        if self.nodes[i].began_at.is_some() && self.nodes[i].server == Server::Down {
+            let incarnation = self.begun_by_hand(i);
+            let saved = self.nodes[i].saved.clone();
+            self.nodes[i].memory.record(incarnation, None, saved.as_ref());
+            self.nodes[i].began_at = None;
+        }
+    }
+}
+
+fn first_incarnation() -> Incarnation {
+    Incarnation {
+        number: 1,
+        id: World::history(),
+        history: World::history(),
+        began_at: 0,
+        by: String::new(),
+        at: String::new(),
+        proof: String::new(),
+        left_out: Vec::new(),
+        group: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What members see of each other: the world, as the production's own observations.
 
-use super::world::{Node, Server, Vm, World, in_set};
+use super::world::{Node, OURS, Server, Vm, World, in_set, uuid};
 use crate::cluster::observation::{File, MemberView, Observation, Phase, PortAnswer, Sight, Sql};
 use crate::cluster::situation::{down, empty, member, primary, refused, running, silent};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
@@ -9,6 +9,9 @@ use crate::galera::wsrep::{ClusterStatus, LocalState};
 
 /// Where a stopped member stands.
 pub fn standing(node: &Node) -> Standing {
+    if node.mixture {
+        return Standing::unknown(Unknown::TransferInterrupted, "a mixture");
+    }
     match &node.data {
         None if node.memory.knows_a_cluster() => Standing::unknown(Unknown::DataGone, "emptied"),
         None => Standing::Empty,
@@ -35,7 +38,9 @@ pub fn observation(world: &World, i: usize) -> Observation {
         Server::Restoring => running(n, seqno),
         Server::Live { group, primary: true, .. } => {
             let members: Vec<u32> = in_set(group).map(|m| u32::try_from(m).unwrap()).collect();
-            primary(n, seqno, &members).phase(Phase::Serving)
+            // What waits in its queue is delivered to it, and not in `wsrep_last_committed` yet.
+            let applied = if node.flushed { seqno } else { seqno.saturating_sub(1) };
+            primary(n, applied, &members).phase(Phase::Serving)
         }
         Server::Live { group, .. } => {
             let members: Vec<u32> = in_set(group).map(|m| u32::try_from(m).unwrap()).collect();
@@ -48,6 +53,14 @@ pub fn observation(world: &World, i: usize) -> Observation {
         seen.position = standing(node);
         seen.sql = Sql::Closed { why: "down".into() };
     }
+    if let Some(wsrep) = &mut seen.wsrep {
+        wsrep.gcomm_uuid = Some(uuid(i));
+    }
+    if let Some(process) = &mut seen.process {
+        (process.pid, process.started) = (OURS.pid, OURS.started);
+    }
+    // Whoever asks for it waits until it is so.
+    seen.applied_all = node.flushed && seen.wsrep.is_some();
     seen.disk.saved_view = node.saved.clone().map_or(File::Absent, File::Present);
     seen.memory = node.memory.clone();
     seen = seen.of(size);
@@ -68,10 +81,15 @@ pub fn all(world: &World, i: usize) -> Vec<MemberView> {
 
 fn view(world: &World, from: usize, of: usize) -> MemberView {
     let n = u32::try_from(of).unwrap();
-    match world.nodes[of].vm {
+    let node = &world.nodes[of];
+    match node.vm {
         _ if !world.connected(from, of) => silent(n),
         Vm::Off => silent(n),
         Vm::Stopped => MemberView { galera_port: Some(PortAnswer::Refused), ..refused(n) },
+        Vm::Up if !world.heard(from, of) => {
+            let port = if node.server == Server::Down { PortAnswer::Refused } else { PortAnswer::Open };
+            MemberView { galera_port: Some(port), ..silent(n) }
+        }
         Vm::Up => MemberView {
             member: member(n),
             sight: Sight::Seen(Box::new(observation(world, of))),

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use crate::cluster::hold::Hold;
-use crate::cluster::memory::{CaughtUp, Memory};
-use crate::cluster::situation::{H, lineage};
+use crate::cluster::bootstrap::Force;
+use crate::cluster::hold::{Begin, Hold};
+use crate::cluster::memory::{Companion, Memory, Remembered};
+use crate::cluster::observation::ProcessMark;
+use crate::cluster::situation::{H, group_uuid, lineage, member};
 use crate::galera::gvwstate::SavedView;
-use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 
 /// A set of members, one bit each.
@@ -23,7 +24,7 @@ pub enum Vm {
     Off,
     /// Answers, and nothing of ours runs: stopped by BOSH.
     Stopped,
-    /// Agent and supervisor run.
+    /// Supervisor and agent run.
     Up,
 }
 
@@ -51,7 +52,11 @@ pub struct Node {
     pub flushed: bool,
     pub clean: bool,
     pub safe: bool,
+    /// A full copy had begun to write over its data, and broke off.
+    pub mixture: bool,
     pub saved: Option<SavedView>,
+    /// Where it stood when somebody began a component with it by hand, as Galera's log tells, until that is written down.
+    pub began_at: Option<u64>,
     pub memory: Memory,
     pub server: Server,
     pub hold: Option<Hold>,
@@ -66,8 +71,8 @@ pub struct Leader {
     pub to_hold: Vec<usize>,
     pub held: Vec<usize>,
     /// The member that the proof named once all were held; the order to begin may be on its way for long.
-    pub ordered: Option<(usize, crate::cluster::hold::Begin, bool)>,
-    pub force: Option<crate::cluster::bootstrap::Force>,
+    pub ordered: Option<(usize, Begin, bool)>,
+    pub force: Option<Force>,
 }
 
 /// Everything.
@@ -76,18 +81,31 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// The member that is cut off from the others.
     pub isolated: Option<usize>,
+    /// The member whose agent does not answer, while all else on its VM goes on.
+    pub mute: Option<usize>,
     pub acknowledged: Vec<u8>,
     pub next: u8,
     pub views: u32,
-    pub ids: u8,
     pub leaders: Vec<Leader>,
     /// What may still go wrong.
     pub faults: u8,
     pub writes: u8,
     /// How many errands may still be run.
     pub errands: u8,
+    /// A person may force a bootstrap once, or begin one by hand.
     pub may_force: bool,
-    pub forced: bool,
+    pub may_begin_by_hand: bool,
+    /// The network may fail. What a person began by hand has the name of the cluster's group; beside others that go on
+    /// where nobody sees them, Galera would merge both once the network heals, whatever they have.
+    pub network_fails: bool,
+    /// Agents may fail too.
+    pub agents_fail: bool,
+    /// A person did either: whoever was left out waits for a person.
+    pub decided: bool,
+    /// That person began a second primary component beside one that lived where nobody looked.
+    pub second: bool,
+    /// A person's force lost something of a member that the person did not name.
+    pub unnamed: bool,
     /// A member's own commits were thrown away.
     pub wiped: bool,
     /// A disk was lost.
@@ -100,8 +118,16 @@ pub struct World {
 }
 
 pub fn uuid(n: usize) -> Uuid {
-    Uuid::from_u128((n as u128 + 1) << 96 | 0x8000 << 48 | 1)
+    group_uuid(u32::try_from(n).unwrap())
 }
+
+pub fn companion(n: usize) -> Companion {
+    let member = member(u32::try_from(n).unwrap());
+    Companion { name: member.name, id: member.id }
+}
+
+/// The process that a member's supervisor started; any other is somebody's own.
+pub const OURS: ProcessMark = ProcessMark { pid: 9, started: 1 };
 
 impl World {
     /// All members in one primary component, with one commit.
@@ -109,19 +135,23 @@ impl World {
         let lineage = lineage(&[(1, 0)]);
         let all: Members = (1 << members) - 1;
         let mut world = World::empty(members, faults, writes);
-        for node in &mut world.nodes {
+        for (i, node) in world.nodes.iter_mut().enumerate() {
             node.data = Some(vec![1]);
-            node.memory =
-                Memory { incarnation: lineage.newest().map(|i| i.id), lineage: lineage.clone(), ..Memory::default() };
-        }
-        (world.acknowledged, world.next, world.ids) = (vec![1], 2, 2);
-        world.form(all);
-        for node in &mut world.nodes {
-            if let Server::Live { settled, .. } = &mut node.server {
-                *settled = true;
+            node.memory = Remembered {
+                incarnation: lineage.newest().map(|i| i.id),
+                lineage: lineage.clone(),
+                started: Some(OURS),
+                explained_as: Some(uuid(i)),
+                ..Remembered::default()
             }
+            .into();
         }
-        world.members().for_each(|i| world.apply(i));
+        (world.acknowledged, world.next) = (vec![1], 2);
+        world.form(all);
+        for i in world.members() {
+            world.nodes[i].flushed = true;
+            world.settle(i);
+        }
         world
     }
 
@@ -133,7 +163,9 @@ impl World {
             flushed: true,
             clean: false,
             safe: false,
+            mixture: false,
             saved: None,
+            began_at: None,
             memory: Memory::default(),
             server: Server::Down,
             hold: None,
@@ -141,16 +173,21 @@ impl World {
         World {
             nodes: vec![node; members],
             isolated: None,
+            mute: None,
             acknowledged: Vec::new(),
             next: 1,
             views: 0,
-            ids: 1,
             leaders: Vec::new(),
             faults,
             writes,
             errands: 0,
             may_force: false,
-            forced: false,
+            may_begin_by_hand: false,
+            network_fails: true,
+            agents_fail: false,
+            decided: false,
+            second: false,
+            unnamed: false,
             wiped: false,
             lost_disk: false,
             power_lost: false,
@@ -168,6 +205,16 @@ impl World {
         World { may_force: true, ..self }
     }
 
+    /// The same, and a person who may once start a server that is down, alone, as the first of a component.
+    pub fn with_hands(self) -> World {
+        World { may_begin_by_hand: true, network_fails: false, ..self }
+    }
+
+    /// The same, and agents that fail.
+    pub fn with_mute_agents(self) -> World {
+        World { agents_fail: true, ..self }
+    }
+
     /// The same, and so many errands.
     pub fn with_errands(self, errands: u8) -> World {
         World { errands, ..self }
@@ -182,17 +229,9 @@ impl World {
         a == b || (self.isolated != Some(a) && self.isolated != Some(b))
     }
 
-    /// What waits in its memory is applied, and SQL tells of the view.
-    pub fn apply(&mut self, i: usize) {
-        let node = &mut self.nodes[i];
-        node.flushed = true;
-        node.memory.joined();
-        let position = node.data.as_ref().and_then(|data| Position::new(H, data.len() as u64));
-        let view = node.saved.as_ref().map(SavedView::id);
-        if let Some(view) = node.saved.clone() {
-            node.memory.was_in(view);
-        }
-        node.memory.caught_up = view.zip(position).map(|(view, position)| CaughtUp { view, position });
+    /// Whether the agent of one is heard by the other.
+    pub fn heard(&self, from: usize, of: usize) -> bool {
+        from == of || (self.connected(from, of) && self.mute != Some(of))
     }
 
     /// The primary components, by their members.

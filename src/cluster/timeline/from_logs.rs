@@ -121,6 +121,9 @@ fn observed(member: &Member, cluster: &Cluster, one: &Read, names: &Names) -> Ob
         log: evidence(&one.source.text),
         ports: Ports { galera: end.runs, sql: end.open, ..Ports::default() },
         sql: if end.open { Sql::Open { milliseconds: 0 } } else { Sql::Closed { why: "not opened yet".into() } },
+        stalled: None,
+        missing_tables: Vec::new(),
+        kept_aside: Vec::new(),
         wsrep,
         disk: Disk {
             unreadable: None,
@@ -135,6 +138,8 @@ fn observed(member: &Member, cluster: &Cluster, one: &Read, names: &Names) -> Ob
         arbitrators: Vec::new(),
         memory: Memory::default(),
         maintenance: Kept::default(),
+        going_for_good: false,
+        applied_all: false,
         position,
     }
 }

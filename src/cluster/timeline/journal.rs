@@ -79,6 +79,9 @@ fn told(event: &str, details: &Value) -> (Mark, String, Option<Happening>) {
             let (proof, by) = (word("/incarnation/proof"), word("/proof"));
             plain(Mark::Order, format!("begins a new incarnation: {proof}{by}"))
         }
+        "bootstrap.announced" => {
+            plain(Mark::Note, format!("hears that {} is about to begin a new incarnation", word("/beginning/by/name")))
+        }
         "bootstrap.by_hand" => plain(Mark::Trouble, format!("was begun by hand: {}", word("/incarnation/proof"))),
         "recovery.begun" => plain(Mark::Order, format!("brings the cluster back: {}", word("/proof"))),
         "recovery.ended" => plain(Mark::Order, format!("the recovery ended ({}): {}", word("/exit"), word("/text"))),

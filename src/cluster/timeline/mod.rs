@@ -258,10 +258,9 @@ fn said_by_many(events: &mut Vec<Event>) {
     const SAME: u64 = 3000;
     let mut at = 0;
     while let Some(event) = events.get(at).cloned() {
-        let earlier = events.iter().take(at).rposition(|e| {
-            event.mark == Mark::Transfer && e.text == event.text && e.lane != event.lane && event.at.since(e.at) < SAME
-        });
-        match earlier.and_then(|found| events.get_mut(found)) {
+        let before = events.get_mut(..at).unwrap_or_default().iter_mut().rev();
+        let mut lately = before.take_while(|e| event.mark == Mark::Transfer && event.at.since(e.at) < SAME);
+        match lately.find(|e| e.text == event.text && e.lane != event.lane) {
             Some(first) => {
                 first.evidence.extend(event.evidence);
                 events.remove(at);

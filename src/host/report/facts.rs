@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Enough, Teller};
 use crate::config::MemberConfig;
+use crate::galera::moment::Moment;
 use crate::host::processes;
 
 pub(super) fn tell(to: &mut Teller, config: &MemberConfig) -> Result<(), Enough> {
@@ -128,11 +129,7 @@ fn tell_data_dir(to: &mut Teller, dir: &Path) -> Result<(), Enough> {
                 "xtrabackup_",
             ];
             let metadata = entry.metadata().ok().filter(|_| known.iter().any(|k| name.starts_with(k)))?;
-            Some(format!(
-                "{:>14}  {}  {name}",
-                metadata.size(),
-                humantime::format_rfc3339_seconds(metadata.modified().ok()?)
-            ))
+            Some(format!("{:>14}  {}  {name}", metadata.size(), Moment::from(metadata.modified().ok()?).rfc3339()))
         })
         .collect();
     lines.sort_by(|a, b| a.get(14..).cmp(&b.get(14..)));

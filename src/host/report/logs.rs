@@ -143,13 +143,13 @@ fn time_of(line: &str) -> Option<Moment> {
 fn copy(to: &mut Teller, name: &str, path: &Path, begin: u64, end: u64, _: &Wanted) -> io::Result<Result<(), Enough>> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(begin))?;
-    let mut lines = Lines { reader: BufReader::new(file.take(end - begin)) };
+    let mut lines = Lines { reader: BufReader::new(file.take(end - begin)), statement: false };
     Ok(to.lines(name, std::iter::from_fn(|| lines.next())))
 }
 
 fn unpack(to: &mut Teller, name: &str, path: &Path, wanted: &Wanted, most: u64) -> io::Result<Result<(), Enough>> {
     let unpacked = MultiGzDecoder::new(File::open(path)?).take(MOST_UNPACKED);
-    let (mut lines, mut left, mut inside) = (Lines { reader: BufReader::new(unpacked) }, most, false);
+    let (mut lines, mut left, mut inside) = (Lines { reader: BufReader::new(unpacked), statement: false }, most, false);
     let told = to.lines(
         name,
         std::iter::from_fn(|| {
@@ -175,10 +175,28 @@ fn unpack(to: &mut Teller, name: &str, path: &Path, wanted: &Wanted, most: u64) 
 /// Lines of bytes that may be no text, each cut where it is too long.
 struct Lines<R> {
     reader: BufReader<R>,
+    /// Within the statement that a crash printed.
+    statement: bool,
 }
 
 impl<R: Read> Lines<R> {
     fn next(&mut self) -> Option<String> {
+        loop {
+            let line = self.read()?;
+            // A server that crashes prints the statement that it was at, of however many lines, and that may hold data.
+            if line.starts_with("Query (") {
+                self.statement = true;
+                return Some("Query: (left out: it may hold data)".into());
+            }
+            self.statement &= !line.starts_with("Connection ID (thread ID)") && time_of(&line).is_none();
+            if !self.statement {
+                return Some(line);
+            }
+        }
+    }
+
+    /// The rest of a line that is too long is left out: nobody could tell what it belongs to.
+    fn read(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let read = self.reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).ok()?;
         if read == 0 {
@@ -186,17 +204,10 @@ impl<R: Read> Lines<R> {
         }
         if line.last() == Some(&b'\n') {
             line.pop();
+        } else {
+            self.reader.skip_until(b'\n').ok()?;
         }
-        let line = String::from_utf8_lossy(&line).into_owned();
-        Some(without_statement(line))
-    }
-}
-
-/// A server that crashes prints the statement that it was at, and that may hold data.
-fn without_statement(line: String) -> String {
-    match line.strip_prefix("Query (") {
-        Some(_) => "Query: (left out: it may hold data)".into(),
-        None => line,
+        Some(String::from_utf8_lossy(&line).into_owned())
     }
 }
 
@@ -256,6 +267,15 @@ mod tests {
 
     #[test]
     fn statements_of_a_crash_are_left_out() {
-        assert!(!without_statement("Query (0x7f): SELECT 'secret'".into()).contains("SELECT"));
+        let long = "x".repeat(usize::try_from(LONGEST_LINE).unwrap()) + "secret3";
+        let log = format!(
+            "a line\nQuery (0x7f): SELECT 'secret1',\n'secret2'\n\nConnection ID (thread ID): 9\n{long}\nthe last\n"
+        );
+        let mut lines = Lines { reader: BufReader::new(log.as_bytes()), statement: false };
+        let told: Vec<String> = std::iter::from_fn(|| lines.next()).collect();
+        assert!(told.iter().all(|line| !line.contains("secret")), "{told:?}");
+        let whole = told.iter().filter(|line| !line.starts_with('x')).map(String::as_str);
+        let expected = ["a line", "Query: (left out: it may hold data)", "Connection ID (thread ID): 9", "the last"];
+        assert_eq!(whole.collect::<Vec<_>>(), expected);
     }
 }

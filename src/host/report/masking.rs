@@ -106,7 +106,7 @@ impl Masking {
                 _ if was_hidden && !word.starts_with('-') => MASK.to_owned(),
                 Some(password) if database && !password.is_empty() && !word.starts_with("--") => format!("-p{MASK}"),
                 _ => match word.split_once('=') {
-                    Some((name, _)) if is_secret(name) => format!("{name}={MASK}"),
+                    Some((name, _)) if is_secret(name) => format!("{}={MASK}", self.line(name)),
                     _ => self.line(word),
                 },
             }
@@ -314,6 +314,7 @@ mod tests {
             ("mysql -psecret1 -h x", "mysql -p(masked) -h x"),
             ("tool --auth u:p -v", "tool --auth (masked) -v"),
             ("ps -please", "ps -please"),
+            ("curl tcp://me:secret1@h/?auth=1", "curl tcp://me:(masked)@h/?auth=(masked)"),
             (
                 "mariadbd --defaults-file=/x --master-password=p",
                 "mariadbd --defaults-file=/x --master-password=(masked)",

@@ -16,8 +16,12 @@ use crate::errand::{self, Verdict};
 use crate::host::operator_hooks::{self, Hook};
 use crate::log;
 
-/// Pause before a recovery that did not come about is tried again.
+/// Pause before a recovery that did not come about is tried again; twice as long each time that it ends in the same way, since
+/// each attempt holds all members.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// The longest pause.
+const AGAIN_AT_LAST: Duration = Duration::from_secs(60);
 
 /// The same where a hook of the operator prevented it: whoever wrote that wants to look first.
 const AGAIN_AFTER_VETO: Duration = Duration::from_secs(60);
@@ -28,6 +32,8 @@ pub(super) struct Leading {
     under_way: bool,
     /// How the last one ended, if not well, and when: the same again is not told again.
     failed: Option<(String, Instant)>,
+    /// How often in a row it ended like this.
+    alike: u32,
     vetoed: bool,
 }
 
@@ -56,6 +62,7 @@ impl Supervising {
         let verdict = result.unwrap_or_else(|e| Verdict::failed(format!("{e:#}")));
         self.leading.vetoed = verdict.vetoed;
         let told = self.leading.failed.as_ref().is_some_and(|(text, _)| *text == verdict.text);
+        self.leading.alike = if told { self.leading.alike.saturating_add(1) } else { 0 };
         if verdict.exit == Exit::Done {
             log::info("recovery.done", &[("result", &verdict.text)]);
             self.leading.failed = None;
@@ -83,6 +90,19 @@ impl Supervising {
 
 impl Leading {
     fn pause(&self) -> Duration {
-        if self.vetoed { AGAIN_AFTER_VETO } else { AGAIN_AFTER }
+        if self.vetoed { AGAIN_AFTER_VETO } else { (AGAIN_AFTER * (1 << self.alike.min(4))).min(AGAIN_AT_LAST) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    // B10: each attempt holds every member, and writes that into every journal.
+    fn b10_what_fails_in_the_same_way_is_tried_more_and_more_rarely() {
+        let seconds = |alike, vetoed| Leading { alike, vetoed, ..Leading::default() }.pause().as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 99].map(|alike| seconds(alike, false)), [5, 10, 20, 40, 60, 60]);
+        assert_eq!(seconds(0, true), 60);
     }
 }

@@ -11,14 +11,34 @@ use super::{Ended, Event, Stage, StopReason, Stopping, Supervising};
 use crate::agent::api::{self, DepartedBody};
 use crate::agent::client::Client;
 use crate::cli::Exit;
-use crate::cluster::observation::StartMode;
+use crate::cluster::memory::{CleanStop, Memory};
+use crate::cluster::observation::{File, StartMode};
+use crate::cluster::start::back_off;
 use crate::galera::log_lines::{LogKind, evidence};
-use crate::galera::wsrep::ClusterStatus;
-use crate::host::{mariadbd, sql};
+use crate::galera::wsrep::{ClusterStatus, Wsrep};
+use crate::host::sql::Looks;
+use crate::host::{mariadbd, processes};
 use crate::log;
 
 /// Pause between two looks at the clients of a leaving member.
 const CLIENTS_EVERY: Duration = Duration::from_millis(200);
+
+/// How long the last look before a stop is waited for; a server that hangs is stopped all the same.
+const LAST_LOOK: Duration = Duration::from_secs(3);
+/// How long one that has served nobody may take to end.
+const UNSERVED: Duration = Duration::from_secs(5);
+/// A stop that moves nothing for so long is given up. That costs a crash recovery, and nothing that was committed.
+const STANDS_STILL: Duration = Duration::from_secs(60);
+
+/// A stop that waits for the last look.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    why: StopReason,
+    /// SIGKILL so long after SIGTERM.
+    limit: Duration,
+    pub(super) reason: String,
+    since: Instant,
+}
 
 /// A stop that waits for clients to go.
 #[derive(Debug, Clone)]
@@ -39,7 +59,8 @@ impl Supervising {
                 let reason = reason.to_owned();
                 running.leaving = Some(Leaving { limit, reason });
                 self.since = Instant::now();
-                self.let_clients_go();
+                let looks = Arc::clone(&running.looks);
+                self.let_clients_go(looks);
                 Ok(false)
             }
             // Nobody is served, or whoever asks a second time means now.
@@ -59,12 +80,12 @@ impl Supervising {
     }
 
     /// From now on health says that this member leaves; proxies move their clients meanwhile.
-    fn let_clients_go(&self) {
+    fn let_clients_go(&self, looks: Arc<Looks>) {
         let (config, events) = (Arc::clone(&self.config), self.events.clone());
         std::thread::spawn(move || {
             let until = Instant::now() + config.timeouts.leave_grace;
             let left = loop {
-                match sql::clients(&config.mariadb.socket, &config.mariadb.admin_user) {
+                match looks.clients(&config.mariadb.socket, &config.mariadb.admin_user) {
                     Ok(0) => break Some(0),
                     Ok(left) if Instant::now() >= until => break Some(left),
                     // It cannot be asked: then nobody waits for it either.
@@ -118,62 +139,132 @@ impl Supervising {
     /// Before SQL is open, SIGTERM is blocked in `mariadbd`; if a primary component comes later, the node
     /// is Synced, answers nobody, and cannot be stopped any more. Nobody was served yet, so SIGKILL loses
     /// nothing there; the whole process group, because transfer scripts live on otherwise.
+    ///
+    /// Where it is heard, quorum may have been lost since the last look, and what is done about the saved view rests on
+    /// that: so it is looked at once more, on a thread that may block.
     pub(super) fn stop(&mut self, why: StopReason, limit: Duration, reason: &str) -> Result<()> {
-        let Stage::Running(running) = &self.stage else {
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        let since = running.stop.as_ref().map_or_else(Instant::now, |stop| stop.since);
+        let asks = running.stop.is_none() && running.sql_was_open;
+        // Who has served nobody in this life often hears no SIGTERM after a transfer that failed: it is asked to leave, which
+        // the others notice at once, and not waited for.
+        let limit = if why == StopReason::GivenUp && !running.served { limit.min(UNSERVED) } else { limit };
+        running.stop = Some(Stop { why, limit, reason: reason.into(), since });
+        if !running.sql_was_open {
+            return self.stop_after(None);
+        }
+        if asks {
+            let looks = Arc::clone(&running.looks);
+            self.since = Instant::now();
+            let (config, events) = (Arc::clone(&self.config), self.events.clone());
+            std::thread::spawn(move || {
+                let seen = looks.look(&config.mariadb.socket, &config.mariadb.admin_user).1;
+                let _ = events.send(Event::LastLook(seen.map(Box::new)));
+            });
+        }
+        Ok(())
+    }
+
+    /// Goes on without the last look where it takes too long.
+    pub(super) fn press_last_look(&mut self) -> Result<()> {
+        match &self.stage {
+            Stage::Running(running) if running.stop.as_ref().is_some_and(|s| s.since.elapsed() > LAST_LOOK) => {
+                self.stop_after(None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the signal, knowing as much as can be known.
+    pub(super) fn stop_after(&mut self, fresh: Option<Wsrep>) -> Result<()> {
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(Stop { why, limit, reason, .. }) = running.stop.take() else {
             return Ok(());
         };
         let (child, mode) = (running.child.clone(), running.mode);
         let heard = running.sql_was_open;
-        // Asked once more: quorum may have been lost since the last look.
-        let fresh = heard.then(|| sql::look(&self.config.mariadb.socket, &self.config.mariadb.admin_user).1).flatten();
-        let status = fresh.as_ref().or(running.last.as_ref()).map(|w| w.cluster_status);
+        let last = running.last.clone();
+        let status = fresh.as_ref().or(last.as_ref()).map(|w| w.cluster_status);
+        if heard && let Err(e) = self.remember_last_view(fresh.as_ref()) {
+            not_kept(e);
+        }
         // Galera removes the saved view on every SIGTERM, also without quorum, and the others would wait
         // for this member for ever; a member of the primary component leaves it for good.
-        let alone = fresh.as_ref().or(running.last.as_ref()).is_some_and(|w| w.is_primary() && w.cluster_size == 1);
+        let alone = fresh.as_ref().or(last.as_ref()).is_some_and(|w| w.is_primary() && w.cluster_size == 1);
         // Whatever cannot be written down, on a full disk say, is concluded from a clean stop later; the stop
         // itself must not wait for it.
         let kept = match status {
             Some(ClusterStatus::NonPrimary) if heard && why != StopReason::GivenUp => self.datadir.copy_view(),
-            Some(ClusterStatus::Primary) | None if heard => self.keep(|memory| memory.left = true).map(|()| None),
+            Some(ClusterStatus::Primary) | None if heard => self.keep(|memory| memory.leave()).map(|()| None),
             _ => Ok(None),
         };
         let view = kept.unwrap_or_else(|e| {
-            log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+            not_kept(e);
             None
         });
         let signal = if heard { Signal::SIGTERM } else { Signal::SIGKILL };
         log::info("mariadbd.stopping", &[("signal", &signal), ("why", &reason)]);
         self.journal.record("mariadbd.stopping", json!({ "signal": signal.as_str(), "why": reason }));
-        if heard {
-            child.process().signal(signal)?;
-        } else {
-            child.process().signal_group(signal)?;
+        let sent = if heard { child.process().signal(signal) } else { child.process().signal_group(signal) };
+        if let Err(e) = sent {
+            // It is gone, and that is told next; or SIGKILL follows.
+            log::warn("signal.not_sent", &[("why", &format!("{e:#}"))]);
         }
-        let deadline = Instant::now() + limit;
+        let (deadline, moved) = (Instant::now() + limit, (0, Instant::now()));
         self.enter(Stage::Stopping(Box::new(Stopping {
             child,
             mode,
             why,
             deadline,
             killed: !heard,
+            moved,
             view,
             alone,
-            reason: reason.into(),
+            reason,
         })));
         Ok(())
     }
 
-    /// Looks after a stop under way: SIGKILL at its deadline.
+    /// Galera removes the saved view on its way out, and with it the sign that somebody made this component primary by hand
+    /// since it was last looked at.
+    fn remember_last_view(&mut self, fresh: Option<&Wsrep>) -> Result<()> {
+        if let Some(wsrep) = fresh {
+            self.remember_view(wsrep)?;
+        }
+        match self.datadir.look().saved_view {
+            File::Present(view) if !self.memory.voted_out => self.keep(|memory| memory.was_in(view)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks after a stop under way: SIGKILL at its deadline, and where it stands still. What a server still has to do then
+    /// it does on its disk; but Galera waits for whoever it gives an incremental transfer, also for a joiner whose VM is gone
+    /// without a word, as long as TCP does: a quarter of an hour (T8).
     pub(super) fn press_stop(&mut self) -> Result<()> {
         let Stage::Stopping(stopping) = &mut self.stage else {
             return Ok(());
         };
-        if !stopping.killed && Instant::now() >= stopping.deadline {
+        let moved = processes::moved(stopping.child.process().pid);
+        if moved != stopping.moved.0 {
+            stopping.moved = (moved, Instant::now());
+        }
+        let still = stopping.moved.1.elapsed();
+        let why = if Instant::now() >= stopping.deadline {
+            "it did not end in time after SIGTERM".to_owned()
+        } else if moved > 0 && still >= STANDS_STILL {
+            // What cannot be read (a server that somebody started as root) is 0, and says nothing.
+            format!("after SIGTERM it has read and written nothing for {} s", still.as_secs())
+        } else {
+            return Ok(());
+        };
+        if !stopping.killed {
             stopping.killed = true;
-            log::warn(
-                "mariadbd.killed",
-                &[("why", &"it did not end in time after SIGTERM; committed data is recovered at the next start")],
-            );
+            let why = format!("{why}; committed data is recovered at the next start");
+            log::warn("mariadbd.killed", &[("why", &why)]);
             stopping.child.process().signal_group(Signal::SIGKILL)?;
         }
         Ok(())
@@ -196,7 +287,7 @@ impl Supervising {
                     .iter()
                     .any(|line| line.kind == LogKind::ReversingHistory)
                 {
-                    self.keep(|memory| memory.joining = None)?;
+                    self.keep(Memory::join_refused).unwrap_or_else(not_kept);
                 }
                 // Not started again from here: monit decides, and `monit unmonitor` keeps it down (Q19).
                 Ok(Some(Exit::Status(ended.code)))
@@ -209,27 +300,18 @@ impl Supervising {
     }
 
     fn stopped(&mut self, stopping: &Stopping, ended: &Ended) -> Result<Option<Exit>> {
+        self.end_orphaned_transfers();
         if let Some(view) = &stopping.view {
-            self.datadir.put_view_back(view)?;
+            self.datadir.put_view_back(view).unwrap_or_else(not_kept);
         }
         let clean = self.datadir.look().grastate.present().and_then(|g| g.clean_position());
         let position = clean.map_or_else(|| "not clean".to_owned(), |p| p.to_string());
         log::info("mariadbd.stopped", &[("status", &ended.text), ("grastate", &position)]);
         self.journal.record("mariadbd.stopped", json!({ "status": ended.text, "grastate": position }));
         if let Some(position) = clean {
-            let kept = self.keep(|memory| {
-                memory.left_alone = stopping.alone.then_some(position);
-                // Only forward: a member that never caught up does not forget what it had.
-                let further = memory
-                    .last_position
-                    .is_none_or(|p| p.history() != position.history() || p.seqno() < position.seqno());
-                if further && memory.joining.is_none() {
-                    memory.last_position = Some(position);
-                }
-            });
-            if let Err(e) = kept {
-                log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
-            }
+            let in_order = ended.code == 0 && !stopping.killed;
+            let stop = CleanStop { position, alone: stopping.alone, in_order };
+            self.keep(|memory| memory.stopped(stop)).unwrap_or_else(not_kept);
         }
         match stopping.why {
             StopReason::Leave => {
@@ -239,6 +321,9 @@ impl Supervising {
                 Ok(Some(Exit::Done))
             }
             StopReason::GivenUp => {
+                // Begun again and again it would cost a donor each time.
+                self.given_up += 1;
+                self.patient_until = Instant::now() + back_off(self.given_up);
                 // It was tried with the view, and led nowhere. A process that was adopted may have had
                 // company that did not fit; with the view it is tried once more.
                 if stopping.mode == StartMode::RestoreView {
@@ -253,4 +338,9 @@ impl Supervising {
             }
         }
     }
+}
+
+/// What cannot be written down while `mariadbd` stops is concluded at the next start; the stop does not wait for it.
+fn not_kept(e: anyhow::Error) {
+    log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
 }

@@ -7,11 +7,14 @@ use serde_json::json;
 
 use super::{Stage, StopReason, Supervising};
 use crate::cluster::hold::{self, Begin, Hold, LONGEST_HOLD, OrderedStart, Outcome, Refusal};
-use crate::cluster::memory::Memory;
+use crate::cluster::memory::{Announced, Memory};
 use crate::cluster::observation::Phase;
+use crate::galera::log_lines::LogKind;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
-use crate::host::clock::seconds_since_epoch;
+use crate::host::clock::Uptime;
+use crate::host::datadir::ABANDONED;
+use crate::host::mariadbd;
 use crate::host::socket::{Reply, Request};
 use crate::log;
 
@@ -23,6 +26,7 @@ impl Supervising {
             Request::Hold(asked) => self.hold_for(asked),
             Request::Release { order, outcome } => self.release(order, outcome),
             Request::Start { order, mode, begin } => self.start_by_order(order, mode, begin),
+            Request::Announce { order, beginning } => self.announced(order, beginning),
             Request::Stop { order } => self.stop_by_order(order),
             Request::Permit { by, reason, seconds } => return self.permit(&by, &reason, seconds),
             Request::Abandon { expect, keep } => self.abandon(expect, keep),
@@ -40,11 +44,7 @@ impl Supervising {
             return Ok(Reply::refused(format!("{member} is not another member of this cluster")));
         }
         self.journal.record("member.departed", json!({ "member": member }));
-        self.keep(|memory| {
-            if !memory.departed.iter().any(|d| d == member) {
-                memory.departed.push(member.to_owned());
-            }
-        })?;
+        self.keep(|memory| memory.part_with(member))?;
         Ok(Reply::done("remembered"))
     }
 
@@ -82,7 +82,7 @@ impl Supervising {
     }
 
     fn keep_hold(&mut self, hold: Hold) -> Result<()> {
-        self.store.keep_hold(&hold, seconds_since_epoch())?;
+        self.store.keep_hold(&hold, Uptime::now())?;
         self.hold = Some((hold, Instant::now()));
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Supervising {
         }
         // Whatever the order started, it stops too, and the member is held again.
         self.hold = Some((Hold { started: false, ..hold.clone() }, asked));
-        self.store.keep_hold(&Hold { started: false, ..hold.clone() }, seconds_since_epoch())?;
+        self.store.keep_hold(&Hold { started: false, ..hold.clone() }, Uptime::now())?;
         match &self.stage {
             Stage::Running(running) if running.leaving.is_some() => Ok(Reply::under_way("stopping mariadbd already")),
             Stage::Running(_) => {
@@ -129,6 +129,16 @@ impl Supervising {
     /// A person gives this member's data up. Whether there is a cluster to get it from was looked at by who
     /// asks; here it is made sure that nothing runs on the data, and that it is the data that was meant.
     fn abandon(&mut self, expect: Option<Position>, keep: bool) -> Result<Reply> {
+        // Galera's log has it before SQL is asked the next time.
+        let running = matches!(self.stage, Stage::Running(_));
+        if running && mariadbd::last_life(&self.config).iter().any(|line| line.kind == LogKind::Inconsistent) {
+            self.keep(Memory::vote_out)?;
+        }
+        // What was voted out runs on and takes part in nothing: it ends for this, and who asks asks again.
+        if self.memory.voted_out && !matches!(self.stage, Stage::Waiting { .. }) {
+            self.stop(StopReason::Order, self.config.timeouts.stop, "its data is given up")?;
+            return Ok(Reply::under_way(self.detail()));
+        }
         if !matches!(self.stage, Stage::Waiting { .. }) {
             return Ok(Reply::refused(format!(
                 "not now, mariadbd must be down and its position found: {}",
@@ -141,18 +151,41 @@ impl Supervising {
         if self.standing.at_most() != expect {
             return Ok(Reply::refused(format!("this member stands at {} now", self.standing)));
         }
-        let name = keep.then(|| format!("abandoned-{}", log::now().replace([':', '.'], "-")));
-        self.journal.record("data.abandoned", json!({ "standing": self.standing, "kept_as": name }));
-        let kept = self.datadir.abandon(name.as_deref())?;
+        let name = format!("{ABANDONED}{}", log::now().replace([':', '.'], "-"));
+        self.journal.record("data.abandoned", json!({ "standing": self.standing, "kept": keep, "as": name }));
+        let aside = self.datadir.set_aside(&name)?;
         // What it remembers of its data is over; of the cluster it still knows.
         self.store.set_damaged_memory_aside()?;
-        let lineage = self.store.memory().lineage;
-        self.keep(|memory| *memory = Memory { lineage, ..Memory::default() })?;
-        let kept = kept.map_or_else(|| "deleted".to_owned(), |path| format!("kept in {}", path.display()));
+        self.memory = self.store.memory();
+        self.keep(Memory::abandon)?;
+        let kept =
+            if keep { format!("kept in {}", aside.display()) } else { format!("{} is being deleted", aside.display()) };
+        if !keep {
+            // Large data takes its time; what is left of it after a crash is named as given up.
+            std::thread::spawn(move || {
+                if let Err(e) = std::fs::remove_dir_all(&aside) {
+                    log::error("data.not_deleted", &[("data", &aside.display()), ("why", &e)]);
+                }
+            });
+        }
         log::warn("data.abandoned", &[("position", &self.standing), ("data", &kept)]);
         self.permit_own("galera-ctl rejoin");
         self.prepare();
         Ok(Reply::done(kept))
+    }
+
+    /// Another member is about to begin by the order that holds this one.
+    fn announced(&mut self, order: Uuid, beginning: Announced) -> Result<Reply> {
+        if self.current_hold().is_none_or(|hold| hold.order != order) {
+            return Ok(Reply::refused(Refusal::NotHeld));
+        }
+        self.read_damaged_memory_again();
+        if let Some(damage) = &self.memory.damaged {
+            return Ok(Reply::refused(format!("what it remembers cannot be read: {damage}")));
+        }
+        self.journal.record("bootstrap.announced", json!({ "order": order, "beginning": beginning }));
+        self.keep(|memory| memory.hear(beginning))?;
+        Ok(Reply::done("remembered"))
     }
 
     fn start_by_order(&mut self, order: Uuid, mode: OrderedStart, begin: Option<Begin>) -> Result<Reply> {
@@ -182,14 +215,14 @@ impl Supervising {
         };
         let standing = self.standing_now();
         let stands = if begin.forced { standing.at_most() } else { standing.position() };
-        if stands != Some(begin.expect) {
-            let expect = begin.expect;
+        if stands != begin.expect || (begin.expect.is_none() && !begin.forced) {
+            let expect = begin.expect.map_or("data without a position".into(), |p| p.to_string());
             return Ok(Reply::refused(format!("the order expects {expect}, and this member stands at {standing}")));
         }
         // On disk before anything starts: no retry and no restart may do it again.
         self.keep_hold(consumed)?;
         if mode == OrderedStart::Promote {
-            self.promote_by_order(&begin)?;
+            self.promote_by_order(order, &begin)?;
             return Ok(Reply::under_way("promoting"));
         }
         self.bootstrap_by_order(&begin)?;

@@ -3,33 +3,39 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::json;
 
-use super::leaving::Leaving;
+use super::ascent::Ascent;
+use super::giving::Giving;
+use super::leaving::{Leaving, Stop};
+use super::pending::Pending;
+use super::promoting::Promotion;
 use super::settling::{RETRY_AFTER, SETTLE_EVERY, Upgrade};
-use super::transfer::Transfer;
 use super::{ASK_EVERY, ChildHandle, Event, Stage, StopReason, Supervising};
-use crate::cluster::hold::Begin;
 use crate::cluster::maintenance::{Act, keeps_from};
-use crate::cluster::memory::{CaughtUp, Memory};
+use crate::cluster::memory::Memory;
 use crate::cluster::observation::{File, MemberView, Sql, StartMode};
+use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
 use crate::cluster::start::{ByItself, without_primary};
-use crate::galera::log_lines::{in_primary_component, must_restart};
+use crate::galera::log_lines::must_restart;
 use crate::galera::position::Position;
 use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
-use crate::host::{mariadbd, sql};
+use crate::host::sql::Looks;
+use crate::host::{mariadbd, ports};
 use crate::log;
 
 /// Pause between two looks by SQL.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked whether a start leads anywhere.
-const DOUBT_EVERY: Duration = Duration::from_secs(3);
+const DOUBT_EVERY: Duration = Duration::from_secs(2);
 /// In no group for so long, a member does not come back by itself.
 const DISCONNECTED_LIMIT: Duration = Duration::from_secs(15);
 /// How often the last position is remembered while serving.
 const REMEMBER_EVERY: Duration = Duration::from_secs(10);
+/// What was committed so long ago is on disk: InnoDB syncs its log once a second, also for what is no transaction.
+const ON_DISK_AFTER: Duration = Duration::from_secs(4);
 
 /// A `mariadbd` under watch.
 pub(super) struct Running {
@@ -39,35 +45,53 @@ pub(super) struct Running {
     pub(super) log_since: u64,
     /// Whether SQL has ever answered: from then on SIGTERM is heard, before that it is ignored.
     pub(super) sql_was_open: bool,
-    probing: bool,
+    /// Whether clients may have been served in this life: it was seen with all of its state in a primary component, or ran
+    /// before this supervisor did.
+    pub(super) served: bool,
+    /// Whether nobody listens for clients, on the socket and on the port.
+    pub(super) sql_closed: bool,
+    probing: Pending,
     next_probe: Instant,
+    pub(super) looks: Arc<Looks>,
     /// When it was last asked whether this life leads anywhere.
     doubted: Instant,
     pub(super) last: Option<Wsrep>,
     /// When what Galera shows of its view last changed.
     view_since: Instant,
-    /// Without quorum: when the others are asked next what can be done about it; none while they are asked.
-    ask_next: Option<Instant>,
-    /// Why nothing is done about it yet.
+    /// When the others are asked next; while it has no quorum, or is on its way up.
+    ask_next: Instant,
+    asking: Pending,
+    /// Why nothing is done about a lost quorum yet.
     without_quorum: Option<String>,
     /// Where this member stood when it last had no quorum.
     pub(super) stood_without_quorum: Option<Position>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     pub(super) settled_in: Option<(Option<u64>, Instant)>,
-    pub(super) settling: bool,
+    /// Whether what its join wrote was brought to disk.
+    pub(super) on_disk: bool,
+    /// After so long it settles again in the same view.
+    pub(super) settle_again_after: Duration,
+    pub(super) settling: Pending,
     /// Since when it has been in no group.
     disconnected: Option<Instant>,
     /// Why settling failed last, and when.
     pub(super) failed: Option<(String, Instant)>,
     /// Whether the system tables are of the server's version.
     pub(super) upgrade: Upgrade,
-    pub(super) remembered: Option<Instant>,
+    /// Where it stood, and when: kept once it is old enough to be on disk.
+    stood: Option<(Position, Instant)>,
     /// It is to be stopped once its clients are gone.
     pub(super) leaving: Option<Leaving>,
+    /// It is to be stopped once it was looked at for the last time.
+    pub(super) stop: Option<Stop>,
     /// Why it is kept although it leads nowhere.
     kept: Option<String>,
-    /// A full copy that comes in.
-    pub(super) transfer: Option<Transfer>,
+    /// A state transfer out of it.
+    pub(super) giving: Giving,
+    /// What has come of its start.
+    pub(super) ascent: Ascent,
+    /// An order to make its component primary.
+    pub(super) promotion: Option<Promotion>,
 }
 
 impl Running {
@@ -77,29 +101,38 @@ impl Running {
     }
 
     pub(super) fn new(child: ChildHandle, mode: StartMode, log_since: u64) -> Running {
-        let sql_was_open = false;
+        let now = Instant::now();
         Running {
             child,
             mode,
             log_since,
-            sql_was_open,
-            probing: false,
-            next_probe: Instant::now(),
-            doubted: Instant::now(),
+            sql_was_open: false,
+            served: mode == StartMode::Adopted,
+            sql_closed: false,
+            probing: Pending::default(),
+            looks: Arc::default(),
+            next_probe: now,
+            doubted: now,
             last: None,
-            view_since: Instant::now(),
-            ask_next: Some(Instant::now()),
+            view_since: now,
+            ask_next: now,
+            asking: Pending::default(),
             without_quorum: None,
             stood_without_quorum: None,
             settled_in: None,
-            settling: false,
+            on_disk: mode != StartMode::Join,
+            settle_again_after: SETTLE_EVERY,
+            settling: Pending::default(),
             disconnected: None,
             failed: None,
             upgrade: Upgrade::NotYet,
-            remembered: None,
+            stood: None,
             leaving: None,
+            stop: None,
             kept: None,
-            transfer: None,
+            giving: Giving::default(),
+            ascent: Ascent::begin(now),
+            promotion: None,
         }
     }
 
@@ -120,6 +153,9 @@ impl Running {
     }
 
     pub(super) fn detail(&self) -> String {
+        if let Some(stop) = &self.stop {
+            return format!("stopping mariadbd: {}", stop.reason);
+        }
         if let Some(leaving) = &self.leaving {
             return format!("leaving ({}): its clients have a moment to go elsewhere", leaving.reason);
         }
@@ -141,12 +177,17 @@ impl Running {
                 "in no group of members; it is restarted when that has lasted {} s",
                 DISCONNECTED_LIMIT.as_secs()
             ),
+            (Some(wsrep), _) if wsrep.local_state == LocalState::Joining => {
+                self.ascent.doing().unwrap_or("its state is coming in").into()
+            }
             (Some(wsrep), _) => {
                 let more = self.without_quorum.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 format!("{}: no quorum{more}", wsrep.local_state_comment)
             }
             (None, _) if self.sql_was_open => "mariadbd runs, and does not answer at the moment".into(),
-            (None, _) if self.transfer.is_some() => "mariadbd receives a full copy".into(),
+            (None, mode) if self.ascent.doing().is_some() && mode != StartMode::Bootstrap => {
+                self.ascent.doing().unwrap_or_default().into()
+            }
             (None, StartMode::Join) => "mariadbd was started to join, and has not opened SQL yet".into(),
             (None, StartMode::Bootstrap) => {
                 "mariadbd was started to begin a new incarnation, and has not opened SQL yet".into()
@@ -162,22 +203,9 @@ impl Running {
 impl Supervising {
     /// Looks after a running `mariadbd`; called at each tick.
     pub(super) fn watch(&mut self) -> Result<()> {
-        let Stage::Running(running) = &mut self.stage else {
-            return Ok(());
-        };
-        if !running.probing && Instant::now() >= running.next_probe {
-            running.probing = true;
-            let (config, events) = (Arc::clone(&self.config), self.events.clone());
-            std::thread::spawn(move || {
-                let (met, wsrep) = sql::look(&config.mariadb.socket, &config.mariadb.admin_user);
-                let _ = events.send(Event::Probed(met, wsrep.map(Box::new)));
-            });
-        }
-        let due = running.ask_next.is_some_and(|at| Instant::now() >= at);
-        if due && running.last.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary) {
-            running.ask_next = None;
-            self.ask_others();
-        }
+        self.probe();
+        self.ask_others_while_it_matters();
+        self.press_promotion()?;
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
@@ -187,7 +215,8 @@ impl Supervising {
             if running.last.as_ref().is_none_or(|w| w.cluster_status != ClusterStatus::NonPrimary) {
                 self.attend(&[]);
             }
-            self.look_at_transfer();
+            self.look_at_start()?;
+            self.look_at_giving();
             let doubt = self.leads_nowhere();
             let kept = doubt.as_ref().and_then(|_| keeps_from(Act::GiveUp, &self.own_observation(), &[]));
             match (doubt, kept) {
@@ -196,6 +225,30 @@ impl Supervising {
             }
         }
         Ok(())
+    }
+
+    fn probe(&mut self) {
+        let Stage::Running(running) = &mut self.stage else { return };
+        if Instant::now() < running.next_probe || !running.probing.begin() {
+            return;
+        }
+        let (config, events, looks) = (Arc::clone(&self.config), self.events.clone(), Arc::clone(&running.looks));
+        std::thread::spawn(move || {
+            let (met, wsrep) = looks.look(&config.mariadb.socket, &config.mariadb.admin_user);
+            let _ = events.send(Event::Probed(met, wsrep.map(Box::new)));
+        });
+    }
+
+    /// A member without quorum asks what can be done about it; one on its way up, whether what it joins still stands.
+    fn ask_others_while_it_matters(&mut self) {
+        let ascends = self.ascends();
+        let Stage::Running(running) = &mut self.stage else { return };
+        let quorumless = running.last.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary);
+        let joins = ascends && running.mode == StartMode::Join;
+        if (quorumless || joins) && Instant::now() >= running.ask_next && running.asking.begin() {
+            running.ask_next = Instant::now() + ASK_EVERY;
+            self.ask_others();
+        }
     }
 
     /// This life of `mariadbd` leads nowhere, and maintenance keeps it all the same; or not any more.
@@ -220,31 +273,25 @@ impl Supervising {
             return lost
                 .then(|| "mariadbd runs, is in no group of members, and does not come back by itself".to_owned());
         }
-        if running.sql_was_open {
+        if !self.ascends() {
             return None;
         }
-        let log = mariadbd::error_log_since(&self.config, running.log_since);
         if running.mode != StartMode::Adopted
-            && let Some(line) = must_restart(&log)
+            && let Some(line) = must_restart(&mariadbd::error_log_since(&self.config, running.log_since))
         {
             return Some(line.to_owned());
         }
-        let stall = self.config.timeouts.join_stall;
-        if running.transfer.is_some_and(|t| t.is_over(stall)) {
-            return Some(format!("nothing of its full copy has arrived for {} s", stall.as_secs()));
-        }
-        // Once the component is primary, the rest is a matter of state transfer and recovery, which take as
-        // long as they take while there is progress. A process that was adopted has an unknown past, and the same chance.
-        let limit = self.config.timeouts.restore;
-        let waited = running.child.age() > limit && in_primary_component(&log) != Some(true);
-        waited.then(|| format!("it found no primary component within {} s", limit.as_secs()))
+        running.ascent.doubt(running.mode, self.patience(), Instant::now())
     }
 
     pub(super) fn probed(&mut self, met: Sql, wsrep: Option<Wsrep>) {
         let Stage::Running(running) = &mut self.stage else {
             return;
         };
-        (running.probing, running.next_probe) = (false, Instant::now() + PROBE_EVERY);
+        running.probing.end();
+        running.next_probe = Instant::now() + PROBE_EVERY;
+        running.sql_closed =
+            matches!(met, Sql::Closed { .. }) && !ports::listening().contains(&self.config.mariadb.port);
         if matches!(met, Sql::Open { .. } | Sql::TooManyConnections | Sql::Denied) && !running.sql_was_open {
             running.sql_was_open = true;
             self.since = Instant::now();
@@ -272,10 +319,16 @@ impl Supervising {
         if let Some(now) = wsrep.as_ref().filter(|w| w.cluster_status == ClusterStatus::NonPrimary) {
             running.stood_without_quorum = now.position();
         }
+        running.served |= wsrep.as_ref().is_some_and(|w| {
+            w.is_primary() && matches!(w.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced)
+        });
         let changed = shown(&running.last) != shown(&wsrep);
         running.last.clone_from(&wsrep);
         let Some(wsrep) = wsrep else { return };
-        if changed && let Err(e) = self.remember_view(&wsrep) {
+        // Kept at each look until it is: a disk that is full takes it later.
+        if (changed || self.memory.beginning.is_some())
+            && let Err(e) = self.remember_view(&wsrep)
+        {
             log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
         }
         let Stage::Running(running) = &mut self.stage else {
@@ -283,11 +336,13 @@ impl Supervising {
         };
         if wsrep.is_synced() {
             self.maintained.lapse();
+            self.given_up = 0;
             let conf_id = wsrep.cluster_conf_id;
-            let settled = running.settled_in.is_some_and(|(view, at)| view == conf_id && at.elapsed() < SETTLE_EVERY);
+            let settled = running
+                .settled_in
+                .is_some_and(|(view, at)| view == conf_id && at.elapsed() < running.settle_again_after);
             let failed = running.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < RETRY_AFTER);
-            if !settled && !running.settling && !failed {
-                running.settling = true;
+            if !settled && !failed && running.settling.begin() {
                 self.settle(&wsrep);
             }
         }
@@ -295,34 +350,55 @@ impl Supervising {
     }
 
     /// Keeps which primary view this member is in, and what Galera itself forgets.
-    pub(super) fn remember_view(&self, wsrep: &Wsrep) -> Result<()> {
+    pub(super) fn remember_view(&mut self, wsrep: &Wsrep) -> Result<()> {
         if wsrep.local_state == LocalState::Inconsistent {
-            return self.keep(|memory| memory.voted_out = true);
+            return self.keep(Memory::vote_out);
         }
+        if !wsrep.is_primary() {
+            return Ok(());
+        }
+        let view = match self.datadir.look().saved_view {
+            File::Present(view) => Some(view),
+            File::Absent | File::Garbled(_) => None,
+        };
         // Clients are served from now on: what they are told of must not pass for a broken transfer.
-        if wsrep.is_primary()
-            && matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced)
-        {
-            self.keep(Memory::joined)?;
-        }
-        match self.datadir.look().saved_view {
-            File::Present(view) if wsrep.is_primary() => self.keep(|memory| {
-                // The file is ahead of SQL while commits of before the view wait to be applied.
-                if let Some(position) = wsrep.position().filter(|_| view.members.len() == wsrep.cluster_size as usize) {
-                    memory.caught_up = Some(CaughtUp { view: view.id(), position });
-                }
+        let serves = matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced);
+        let begun = self.memory.begun && self.memory.beginning.is_some();
+        self.keep(|memory| {
+            if begun {
+                memory.began_in(view.as_ref(), wsrep.gcomm_uuid);
+            }
+            if serves {
+                memory.joined();
+            }
+            if let Some(view) = view {
                 memory.was_in(view);
-            }),
-            _ => Ok(()),
+            }
+        })?;
+        if begun {
+            self.promoted();
         }
+        Ok(())
     }
 
-    /// The others were asked while this member lives without quorum.
-    pub(super) fn peers_answered_without_quorum(&mut self, views: &[MemberView]) -> Result<()> {
+    /// The others were asked while this member is on its way up, or lives without quorum.
+    pub(super) fn peers_answered_while_running(&mut self, views: &[MemberView]) -> Result<()> {
+        let ascends = self.ascends();
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
-        running.ask_next = Some(Instant::now() + ASK_EVERY);
+        running.asking.end();
+        if ascends {
+            // Another one than was judged is none to join.
+            let judged = self.memory.joining.as_ref().and_then(|joining| joining.incarnation);
+            let elsewhere = match primaries(views.iter().filter_map(MemberView::seen)) {
+                Primaries::None => false,
+                Primaries::One(primary) => judged.is_none_or(|id| primary.lineage.newest().is_none_or(|i| i.id == id)),
+                Primaries::Split(_) => true,
+            };
+            running.ascent.hear(elsewhere, Instant::now());
+            return Ok(());
+        }
         let Some(wsrep) = running.last.clone().filter(|w| w.cluster_status == ClusterStatus::NonPrimary) else {
             return Ok(());
         };
@@ -357,22 +433,8 @@ impl Supervising {
         }
     }
 
-    /// Makes this live member and its component primary, by an order that was checked.
-    pub(super) fn promote_by_order(&mut self, begin: &Begin) -> Result<()> {
-        let live = matches!(&self.stage, Stage::Running(running) if running.last.as_ref().is_some_and(|w| w.cluster_status == ClusterStatus::NonPrimary));
-        if !live {
-            bail!("this member does not live without quorum (any more)");
-        }
-        self.record_incarnation(begin)?;
-        let config = Arc::clone(&self.config);
-        std::thread::spawn(move || match sql::promote(&config.mariadb.socket, &config.mariadb.admin_user) {
-            Ok(()) => log::info("promoted", &[]),
-            Err(e) => log::error("promote.failed", &[("why", &e)]),
-        });
-        Ok(())
-    }
-
-    /// Keeps the last position, now and then: the lower bound that nothing may fall behind.
+    /// Keeps the last position, now and then: the lower bound that nothing may fall behind. Not what is committed at this
+    /// moment, but what was some seconds ago: that is on disk.
     fn remember(&mut self, wsrep: &Wsrep) {
         let Some(position) = wsrep.position() else {
             return;
@@ -384,11 +446,19 @@ impl Supervising {
         // Only in a view that is settled: how the component came about must be known before what it commits is taken
         // for part of what was before.
         let settled = running.settled_in.is_some_and(|(view, _)| view == wsrep.cluster_conf_id);
-        if settled && running.remembered.is_none_or(|at| at.elapsed() > REMEMBER_EVERY) {
-            running.remembered = Some(Instant::now());
-            if let Err(e) = self.keep(|memory| memory.last_position = Some(position)) {
-                log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
-            }
+        if !settled {
+            running.stood = None;
+            return;
+        }
+        let (stood, at) = *running.stood.get_or_insert((position, Instant::now()));
+        let known = self.memory.last_position;
+        let due = if known.is_none() { ON_DISK_AFTER } else { REMEMBER_EVERY };
+        if at.elapsed() < due {
+            return;
+        }
+        running.stood = Some((position, Instant::now()));
+        if let Err(e) = self.keep(|memory| memory.stood(stood)) {
+            log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
         }
     }
 }

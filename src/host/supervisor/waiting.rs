@@ -6,33 +6,53 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+use super::covering::Covered;
 use super::running::Running;
-use super::{ASK_EVERY, ChildHandle, Event, Stage, Supervising};
+use super::{ASK_EVERY, ChildHandle, Event, Found, Stage, Supervising};
 use crate::agent::client::Client;
+use crate::cluster::donors::{Donors, donors};
 use crate::cluster::hold::Begin;
-use crate::cluster::join::MayNotJoin;
-use crate::cluster::lineage::{Incarnation, Lineage, group_apart};
+use crate::cluster::join::{MayJoin, MayNotJoin};
+use crate::cluster::lineage::{Incarnation, Lineage};
+use crate::cluster::member::listed;
 use crate::cluster::memory::Memory;
-use crate::cluster::observation::{File, MemberView, Process, StartMode};
-use crate::cluster::standing::{AtRest, Provenance, Standing, Unknown, after_recovery, at_rest};
+use crate::cluster::observation::{FellBack, File, MemberView, Process, StartMode};
+use crate::cluster::standing::{Doubt, Provenance, Standing};
 use crate::cluster::start::{Start, back_off, decide};
+use crate::galera::grastate::Grastate;
 use crate::galera::position::Position;
+use crate::galera::uuid::Uuid;
 use crate::host::processes::{Handle, end_orphaned_transfers, find_mariadbd};
 use crate::host::random::random_uuid;
-use crate::host::{mariadbd, prepare};
+use crate::host::{mariadbd, prepare, resting};
 use crate::log;
 
+/// How `mariadbd` is started.
+pub(super) enum Beginning {
+    /// With its saved view kept, together with all members of that view.
+    RestoreView,
+    /// As the first of a primary component.
+    Bootstrap,
+    /// To join; what may be overwritten by that is covered. From these members alone, where there are any.
+    Join(Covered, Vec<String>),
+}
+
+impl Beginning {
+    fn mode(&self) -> StartMode {
+        match self {
+            Beginning::RestoreView => StartMode::RestoreView,
+            Beginning::Bootstrap => StartMode::Bootstrap,
+            Beginning::Join(..) => StartMode::Join,
+        }
+    }
+}
+
 impl Supervising {
-    /// A `mariadbd` that runs already is taken over as it is (H17): this process may be a successor.
+    /// A `mariadbd` that runs already is taken over as it is (H17): this process may be a successor. How it came to its
+    /// component is asked once it is Synced, and again until that is known.
     pub(super) fn adopt(&mut self, process: Handle, seen: &Process) -> Result<()> {
         log::info("mariadbd.adopted", &[("pid", &process.pid)]);
         self.journal.record("mariadbd.adopted", json!({ "process": seen }));
-        if !self.store.memory().knows_bootstrap_of(seen)
-            && let Err(e) = self.record_bootstrap_by_others(seen)
-        {
-            // Nobody joins it until it is recorded; unwatched it would be worse.
-            log::error("bootstrap.not_recorded", &[("why", &format!("{e:#}"))]);
-        }
         let child = ChildHandle::adopted(process, self.events.clone())?;
         self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted, 0))));
         Ok(())
@@ -54,42 +74,10 @@ impl Supervising {
         Ok(changed)
     }
 
-    /// Somebody bootstrapped this member by hand. Whoever was further than it was then must be told from
-    /// those that are only behind, so this is an incarnation like any other.
-    fn record_bootstrap_by_others(&self, seen: &Process) -> Result<()> {
-        let memory = self.store.memory();
-        let Some(at) = seen.start_position.or(memory.last_position) else { return Ok(()) };
-        let incarnation = Incarnation {
-            group: seen.group.clone(),
-            ..self.incarnation(at, "begun by hand, found running with --wsrep-new-cluster", &[])?
-        };
-        log::warn("bootstrap.by_hand", &[("pid", &seen.pid), ("began_at", &at)]);
-        self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
-        self.keep(|memory| {
-            memory.incarnation = Some(incarnation.id);
-            memory.lineage = memory.lineage.with(incarnation);
-            memory.bootstrapped = Some(seen.mark());
-        })
-    }
-
-    pub(super) fn incarnation(&self, at: Position, proof: &str, left_out: &[String]) -> Result<Incarnation> {
-        let (lineage, id) = (self.store.memory().lineage, random_uuid()?);
-        let group = if left_out.is_empty() {
-            lineage.group().map(str::to_owned)
-        } else {
-            Some(group_apart(&self.config.cluster.name, id))
-        };
-        Ok(Incarnation {
-            number: lineage.next_number(),
-            id,
-            group,
-            history: at.history(),
-            began_at: at.seqno(),
-            by: self.me.name.clone(),
-            at: log::now(),
-            proof: proof.to_owned(),
-            left_out: left_out.to_vec(),
-        })
+    /// One that goes on from what this member remembers.
+    pub(super) fn incarnation(&self, history: Uuid, began_at: u64, proof: &str) -> Result<Incarnation> {
+        let next = self.memory.lineage.next(random_uuid()?, history, began_at, &self.me.name);
+        Ok(Incarnation { at: log::now(), proof: proof.to_owned(), ..next })
     }
 
     /// Makes the data directory if there is none.
@@ -109,33 +97,73 @@ impl Supervising {
     /// Finds where the member stands, `mariadbd` being down.
     pub(super) fn recover(&mut self) {
         self.enter(Stage::Recovering);
+        self.end_orphaned_transfers();
         let (config, events, stop) = (Arc::clone(&self.config), self.events.clone(), Arc::clone(&self.asked_to_stop));
-        let (disk, memory) = (self.datadir.look(), self.store.memory());
+        let (disk, memory) = (self.datadir.look(), self.memory.clone());
         self.rested = disk.grastate.clone();
         std::thread::spawn(move || {
-            let standing = match at_rest(&disk, &memory) {
-                AtRest::Stands(standing) => standing,
-                AtRest::MustRecover => match mariadbd::recover(&config, &stop) {
-                    Ok(recovered) => after_recovery(&disk, &recovered, &memory),
-                    Err(e) => Standing::unknown(Unknown::Failed, format!("{e:#}")),
-                },
-            };
-            let _ = events.send(Event::Recovered(standing));
+            let _ = events.send(Event::Recovered(resting::find(&config, &disk, &memory, &stop)));
         });
     }
 
-    pub(super) fn recovered(&mut self, standing: Standing) {
+    pub(super) fn recovered(&mut self, found: Found) -> Result<()> {
+        let Found { standing, doubt, trace, begun_unseen, lacks_tables, print } = found;
+        self.lacks_tables = lacks_tables;
         let clean_stop = matches!(standing, Standing::At { from: Provenance::CleanStop, .. });
-        if clean_stop && self.datadir.look().saved_view == File::Absent {
-            // Somebody stopped `mariadbd` gracefully behind our back; the others may have gone on.
-            if let Err(e) = self.keep(|memory| memory.left = memory.last_view.is_some()) {
-                log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
+        let saved = self.datadir.look().saved_view;
+        let (unseen, saved) = (clean_stop && saved == File::Absent, saved.present().cloned());
+        self.keep(|memory| {
+            if unseen {
+                // Somebody stopped `mariadbd` gracefully behind our back; the others may have gone on.
+                memory.left_unseen();
             }
+            if doubt == Doubt::VotedOut {
+                memory.vote_out();
+            }
+            if trace.half_copied {
+                memory.overwritten();
+            }
+            if let Some(print) = print {
+                memory.reprint(print);
+            }
+            memory.rested(saved.as_ref());
+        })?;
+        // Where it was announced, that is how it came about.
+        let known = saved.is_some_and(|view| self.memory.explained == Some(view.id()));
+        if let Some(told) = begun_unseen.filter(|_| !known) {
+            self.record_begun_unseen(told, &standing, trace.process)?;
+        }
+        let found = standing.position();
+        // What Galera's file claims this member had, whatever its disk kept of that.
+        let claimed = |found: Position| {
+            let claimed = self.rested.present().and_then(Grastate::clean_position)?;
+            (claimed.history() == found.history() && claimed.seqno() > found.seqno()).then_some(claimed)
+        };
+        self.fell_back =
+            found.and_then(|found| Some(FellBack { had: self.memory.beyond(found).or(claimed(found))?, found }));
+        if let Some(FellBack { had, .. }) = self.fell_back {
+            log::warn("position.fell_back", &[("had", &had), ("found", &standing)]);
+            self.journal.record("position.fell_back", json!({ "had": had, "found": standing }));
         }
         self.stands(standing);
         log::info("position.found", &[("standing", &self.standing)]);
         self.journal.record("position.found", json!({ "standing": self.standing }));
         self.wait("asking the peers");
+        Ok(())
+    }
+
+    /// Somebody began a component with this member by hand, and it ended before that was written down. Where nothing tells
+    /// from where, what was remembered before is the bound.
+    fn record_begun_unseen(&mut self, told: Option<Position>, standing: &Standing, process: Option<i32>) -> Result<()> {
+        let history = standing.at_most().map(Position::history);
+        let began = told.or(self.memory.last_position).filter(|at| Some(at.history()) == history);
+        let Some(history) = history else { return Ok(()) };
+        let how = "begun by hand, and ended before it was looked after";
+        let incarnation = self.incarnation(history, began.map_or(0, Position::seqno), how)?;
+        log::warn("bootstrap.by_hand", &[("began_at", &incarnation.began_at), ("how", &how)]);
+        self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
+        let disk = self.datadir.look();
+        self.keep(|memory| memory.record(incarnation, process, disk.saved_view.present()))
     }
 
     pub(super) fn wait(&mut self, detail: &str) {
@@ -156,15 +184,15 @@ impl Supervising {
 
     /// Asks the agents of all others; what they say comes as an event.
     pub(super) fn ask_others(&self) {
-        let (config, events) = (Arc::clone(&self.config), self.events.clone());
+        let (config, events, applied) = (Arc::clone(&self.config), self.events.clone(), self.ask_applied);
         std::thread::spawn(move || {
-            let _ = events.send(Event::Peers(Client::ask_others(&config)));
+            let _ = events.send(Event::Peers(Client::ask_others(&config, applied)));
         });
     }
 
     pub(super) fn peers_answered(&mut self, views: &[MemberView]) -> Result<()> {
         if let Stage::Running(_) = &self.stage {
-            return self.peers_answered_without_quorum(views);
+            return self.peers_answered_while_running(views);
         }
         let Stage::Waiting { asking, .. } = &mut self.stage else {
             // The answer came late; whatever goes on now was decided without it.
@@ -177,8 +205,9 @@ impl Supervising {
         }
         let auto = self.config.auto_recovery;
         let decision = decide(&self.config.cluster, auto, &self.me, &self.own_observation(), views);
-        let starts = !matches!(decision, Start::Wait(_) | Start::Refuse(_));
-        if starts && self.hold.is_none() && Instant::now() < self.patient_until {
+        // Whether the cluster lacks what this member has, or only lags, is asked of it in the next round.
+        self.ask_applied = matches!(&decision, Start::NotYet(MayNotJoin::NotAppliedYet { .. }));
+        if !decision.stands() && self.hold.is_none() && Instant::now() < self.patient_until {
             self.tell(&format!(
                 "wait {:?}: mariadbd died {} times in a row before it was Synced, see {}; then {decision}",
                 back_off(self.deaths),
@@ -195,31 +224,40 @@ impl Supervising {
             };
         }
         match decision {
-            Start::Wait(_) => Ok(()),
-            Start::Refuse(why) => match why {
-                MayNotJoin::AheadOfCluster { .. } | MayNotJoin::OtherHistory { .. } => {
-                    self.keep(|memory| memory.superseded = memory.damaged.is_none())
-                }
-                _ => Ok(()),
-            },
+            Start::Wait(_) | Start::NotYet(_) => Ok(()),
+            Start::Refuse(why) => self.refused_to_join(&why),
             // Under an order only what it asked for: its join. A bootstrap by order comes another way.
             Start::Found(_) | Start::Recover(_) | Start::Restore { .. } if self.hold.is_some() => Ok(()),
-            Start::Join { lineage, .. } => self.join(&lineage),
-            Start::Restore { .. } => self.begin(StartMode::RestoreView, self.standing.position()),
+            Start::Join { because, lineage, .. } => self.join(&because, &lineage, views),
+            Start::Restore { .. } => self.begin(Beginning::RestoreView, self.standing.position()),
             Start::Recover(proof) => {
                 self.recover_cluster(&proof, views);
                 Ok(())
             }
             Start::Found(proof) => {
-                self.keep(|memory| memory.founding = true)?;
+                self.keep(Memory::found)?;
                 self.journal.record("bootstrap.begun", json!({ "proof": proof.to_string() }));
                 // Normally none; where a first bootstrap broke off, what it wrote is kept and gone on from.
                 let position = self.standing.position();
-                if position.is_some() {
+                if let Some(position) = position {
+                    self.confirm(position)?;
                     self.datadir.allow_bootstrap()?;
                 }
-                self.begin(StartMode::Bootstrap, position)
+                self.begin(Beginning::Bootstrap, position)
             }
+        }
+    }
+
+    /// A primary component was seen that lacks what this member has. What the component applies later at the same numbers
+    /// is something else, so where it stood is remembered.
+    fn refused_to_join(&mut self, why: &MayNotJoin) -> Result<()> {
+        match why {
+            MayNotJoin::AheadOfCluster { position, parted_at, .. } => {
+                let passed = Position::new(position.history(), *parted_at);
+                self.keep(|memory| memory.supersede(passed))
+            }
+            MayNotJoin::OtherHistory { .. } => self.keep(|memory| memory.supersede(None)),
+            _ => Ok(()),
         }
     }
 
@@ -234,67 +272,135 @@ impl Supervising {
         }
     }
 
-    fn join(&mut self, lineage: &Lineage) -> Result<()> {
+    fn join(&mut self, because: &MayJoin, lineage: &Lineage, views: &[MemberView]) -> Result<()> {
+        let Some(covered) = self.cover(because)? else {
+            // The data is set aside, and a new directory is being made; or it is told why that cannot be.
+            return Ok(());
+        };
         let from = self.standing.position();
-        self.keep(|memory| memory.begin_join(from, lineage))?;
-        self.begin(StartMode::Join, from)
+        if let Some(position) = from {
+            // Where Galera zeroed the file for a join that broke off, the position counts again only with its history.
+            self.confirm(position)?;
+        }
+        let print = self.datadir.print().ok();
+        self.keep(|memory| memory.begin_join(from, lineage, print))?;
+        self.begin(Beginning::Join(covered, self.donors(views)), from)
+    }
+
+    /// From whom the state is to come; whoever Galera chooses, where none is named.
+    fn donors(&self, views: &[MemberView]) -> Vec<String> {
+        match donors(views) {
+            Donors::Any => Vec::new(),
+            // An empty name at the end stands for whoever Galera chooses.
+            Donors::First(mut names) => {
+                log::info("donor.preferred", &[("from", &listed(names.iter().map(String::as_str)))]);
+                names.push(String::new());
+                names
+            }
+            Donors::Only(names) => {
+                log::warn("donor.chosen", &[("from", &listed(names.iter().map(String::as_str)))]);
+                names
+            }
+            // Without a donor it would not join at all; what is missing stays told.
+            Donors::NoneWhole(who) => {
+                log::warn("donor.not_whole", &[("why", &who)]);
+                self.journal.record("donor.not_whole", json!({ "why": who }));
+                Vec::new()
+            }
+        }
     }
 
     /// Begins a new incarnation from where this member stands, by an order that was checked.
     pub(super) fn bootstrap_by_order(&mut self, begin: &Begin) -> Result<()> {
-        if begin.forced {
-            self.datadir.confirm_history(begin.expect, self.store.dir())?;
-        }
-        // The flag last: should the power go in between, it must not look like that of a last member to leave.
-        self.record_incarnation(begin)?;
+        let Some(expect) = begin.expect else {
+            return self.begin_new_history(begin);
+        };
+        // What is remembered first, the flag last: should the power go in between, a bound must not look like a position, nor
+        // this member like the last one to leave.
+        self.intend(begin)?;
+        self.confirm(expect)?;
         self.datadir.allow_bootstrap()?;
-        self.begin(StartMode::Bootstrap, Some(begin.expect))
+        self.begin(Beginning::Bootstrap, Some(expect))
     }
 
-    /// Remembers the incarnation that begins now, on disk before it does.
-    pub(super) fn record_incarnation(&mut self, begin: &Begin) -> Result<()> {
-        let incarnation = self.incarnation(begin.expect, &begin.proof, &begin.left_out)?;
+    /// What a backup restored knows no history; Galera makes one up where its own file is absent.
+    fn begin_new_history(&mut self, begin: &Begin) -> Result<()> {
+        self.datadir.forget_history(self.store.dir())?;
+        self.intend(begin)?;
+        self.begin(Beginning::Bootstrap, None)
+    }
+
+    /// Remembers the incarnation that is to begin now, on disk before it does.
+    pub(super) fn intend(&mut self, begin: &Begin) -> Result<()> {
+        if self.memory.damaged.is_some() {
+            self.mend_memory()?;
+        }
+        let (next, past) = begin.incarnation(&self.me.name, &self.memory.lineage, &self.config.cluster.name);
+        let incarnation = Incarnation { at: log::now(), ..next };
         self.journal.record("bootstrap.begun", json!({ "incarnation": incarnation }));
-        self.keep(|memory| {
-            memory.incarnation = Some(incarnation.id);
-            memory.lineage = memory.lineage.with(incarnation);
-            memory.last_position = Some(begin.expect);
-            memory.joining = None;
-            memory.voted_out = false;
-            memory.superseded = false;
-            memory.begun = true;
-        })
+        self.keep(|memory| memory.intend(incarnation, past))
+    }
+
+    /// A view that came about less than a look before the end is known from Galera's file only.
+    fn remember_saved_view(&mut self) -> Result<()> {
+        match self.datadir.look().saved_view {
+            File::Present(view) => self.keep(|memory| memory.was_in(view)),
+            File::Absent | File::Garbled(_) => Ok(()),
+        }
     }
 
     /// Moves the saved view out of Galera's sight, so that it does not wait for members that never come
     /// (K17). We remember it.
-    pub(super) fn set_view_aside(&self) -> Result<()> {
-        if let File::Present(view) = self.datadir.look().saved_view {
-            self.keep(|memory| memory.was_in(view))?;
-        }
+    pub(super) fn set_view_aside(&mut self) -> Result<()> {
+        self.remember_saved_view()?;
         self.datadir.set_view_aside(self.store.dir())
     }
 
+    /// What transfers left behind is in the way of the next one, and may still write.
     pub(super) fn end_orphaned_transfers(&self) {
-        let ended = end_orphaned_transfers(&self.config.mariadb.defaults_file, &self.config.mariadb.data_dir);
+        let server = &self.config.mariadb;
+        let Some(ended) = end_orphaned_transfers(&server.defaults_file, &server.data_dir) else { return };
         if ended > 0 {
-            log::warn("transfer.orphaned", &[("scripts", &ended), ("why", &"their mariadbd is gone; they are killed")]);
+            let why = "their mariadbd is gone; they are killed";
+            log::warn("transfer.orphaned", &[("processes", &ended), ("why", &why)]);
+        }
+        if let Err(e) = self.datadir.forget_transfers() {
+            log::error("transfer.not_forgotten", &[("why", &format!("{e:#}"))]);
         }
     }
 
-    fn begin(&mut self, mode: StartMode, position: Option<Position>) -> Result<()> {
+    /// Has Galera's file say what the disk has, and no more. What it claimed stays remembered: should this start lead nowhere,
+    /// the next one finds no claim any more.
+    fn confirm(&mut self, position: Position) -> Result<()> {
+        if let Some(FellBack { had, .. }) = self.fell_back {
+            self.keep(|memory| memory.had(had))?;
+        }
+        self.datadir.confirm_history(position, self.store.dir())
+    }
+
+    fn begin(&mut self, how: Beginning, position: Option<Position>) -> Result<()> {
         if let Some((process, _)) = find_mariadbd(&self.config.mariadb.defaults_file) {
             bail!("mariadbd runs already (process {}); somebody else started it", process.pid);
         }
-        if mode != StartMode::RestoreView {
-            self.set_view_aside()?;
+        if let Some(position) = position {
+            self.confirm(position)?;
         }
-        // Galera marks a restored view like one that somebody made primary by hand; this one is ours.
-        self.keep(|memory| memory.begun = mode != StartMode::Join)?;
+        let mode = how.mode();
+        match mode {
+            StartMode::RestoreView => self.remember_saved_view()?,
+            _ => self.set_view_aside()?,
+        }
+        self.keep(|memory| memory.starts(mode != StartMode::Join))?;
         self.end_orphaned_transfers();
         let log_since = mariadbd::error_log_length(&self.config);
-        let lineage = self.store.memory().lineage;
-        let child = mariadbd::start(&self.config, position, lineage.group(), mode == StartMode::Bootstrap)?;
+        let lineage = self.memory.lineage_as_primary();
+        let donors = match &how {
+            Beginning::Join(_, donors) => donors.as_slice(),
+            Beginning::RestoreView | Beginning::Bootstrap => &[],
+        };
+        let asked =
+            mariadbd::Start { position, group: lineage.group(), new_cluster: mode == StartMode::Bootstrap, donors };
+        let child = mariadbd::start(&self.config, &asked)?;
         let (pid, mode_text) = (child.id(), format!("{mode:?}"));
         log::info("mariadbd.started", &[("pid", &pid), ("mode", &mode_text)]);
         self.journal.record("mariadbd.started", json!({ "mode": mode, "position": position }));
@@ -302,19 +408,21 @@ impl Supervising {
         let child = ChildHandle::owned(child, self.events.clone()).inspect_err(|_| mariadbd::kill(pid))?;
         let mark = child.process().mark();
         self.enter(Stage::Running(Box::new(Running::new(child, mode, log_since))));
-        if mode == StartMode::Bootstrap
-            && let Err(e) = self.keep(|memory| memory.bootstrapped = Some(mark))
-        {
+        if let Err(e) = self.keep(|memory| memory.runs(mark)) {
             log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
         }
         Ok(())
     }
 
-    /// Changes what this member remembers, on disk before it goes on.
-    pub(super) fn keep(&self, change: impl FnOnce(&mut Memory)) -> Result<()> {
-        let before = self.store.memory();
-        let mut after = before.clone();
+    /// Changes what this member remembers, on disk before it goes on. What cannot be read is not written over: it says
+    /// that something was lost.
+    pub(super) fn keep(&mut self, change: impl FnOnce(&mut Memory)) -> Result<()> {
+        let mut after = self.memory.clone();
         change(&mut after);
-        if after == before { Ok(()) } else { self.store.keep_memory(&after).context("keep what this member remembers") }
+        if after != self.memory && after.damaged.is_none() {
+            self.store.keep_memory(&after).context("keep what this member remembers")?;
+            self.memory = after;
+        }
+        Ok(())
     }
 }

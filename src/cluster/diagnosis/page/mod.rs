@@ -11,12 +11,12 @@ mod tables;
 mod tests;
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use self::document::Document;
 pub use self::paint::Paint;
 use super::display::wrapped;
-use super::{Diagnosis, MemberCode};
+use super::{ClusterCode, Diagnosis, MemberCode};
 use crate::cluster::arbitration::ArbitratorWord;
 use crate::cluster::observation::MemberView;
 
@@ -50,7 +50,7 @@ impl Page<'_> {
         };
         section("What is wrong", &self.wrong());
         section("Since when", &self.since());
-        section("Who has the newest data", &prose(newest::lines(self.views)));
+        section("Who has the newest data", &prose(newest::lines(self.views, &self.apart())));
         section("What happens by itself", &prose([found.advice.by_itself.clone()]));
         section("What prevents more", &prose(found.advice.prevented_by.clone()));
         section("What to do", &prose([found.advice.run.clone()]));
@@ -65,6 +65,13 @@ impl Page<'_> {
         section("Each that is not well", &self.unwell());
         section("Warnings", &self.warnings());
         page
+    }
+
+    /// Who went on apart from the others, with numbers that the others have for something else.
+    fn apart(&self) -> Vec<&str> {
+        let split = self.diagnosis.code == ClusterCode::SplitBrain;
+        let apart = self.diagnosis.members.iter().filter(|m| split || m.code == MemberCode::AheadOfCluster);
+        apart.map(|m| m.name.as_str()).collect()
     }
 
     fn title(&self) -> String {
@@ -93,7 +100,8 @@ impl Page<'_> {
         prose([match self.diagnosis.since_seconds {
             None => "nobody noted it".to_owned(),
             Some(seconds) => {
-                let when = self.at.checked_sub(Duration::from_secs(seconds)).unwrap_or(self.at);
+                let when = self.at.checked_sub(Duration::from_secs(seconds)).filter(|when| *when >= UNIX_EPOCH);
+                let when = when.unwrap_or(self.at);
                 format!("{}: for {} at least", humantime::format_rfc3339_seconds(when), tables::long(seconds))
             }
         }])

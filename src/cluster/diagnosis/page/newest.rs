@@ -72,10 +72,14 @@ fn how(from: Provenance) -> String {
     format!("{from}: {why}")
 }
 
-/// The same in lines, with what is not known.
-pub(super) fn lines(views: &[MemberView]) -> Vec<String> {
+/// The same in lines, with what is not known. Those that went `apart` have numbers that say nothing beside the others'.
+pub(super) fn lines(views: &[MemberView], apart: &[&str]) -> Vec<String> {
     let all = of(views);
     let mut lines: Vec<String> = Vec::new();
+    if !apart.is_empty() {
+        let who = listed(apart.iter().copied());
+        lines.push(format!("members went on apart ({who}): the same number is not the same data there"));
+    }
     if all.len() > 1 {
         lines.push(format!("{} histories, whose numbers cannot be compared:", all.len()));
     }

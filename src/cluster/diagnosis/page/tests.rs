@@ -26,6 +26,7 @@ fn situations() -> Vec<(&'static str, Vec<MemberView>)> {
         ("one lost", vec![seen(pair(0)), seen(pair(1)), silent(2)]),
         ("one relayed", vec![seen(three(0)), seen(three(1)), relayed(three(2), 1)]),
         ("all crashed", vec![seen(down(0, 7)), seen(down(1, 9)), seen(down(2, 9))]),
+        ("two writers", vec![seen(primary(0, 9, &[0])), seen(primary(1, 9, &[1])), seen(down(2, 9))]),
         ("two histories", vec![seen(down(0, 7)), seen(down(1, 9).of_history(5)), seen(empty(2))]),
         ("blind", vec![silent(0), silent(1), refused(2)]),
         ("wedged", vec![seen(wedged(0, 9, 3)), seen(wedged(1, 9, 3)), seen(wedged(2, 9, 3))]),
@@ -62,6 +63,18 @@ fn k16_the_page_answers_what_somebody_asks_at_three_in_the_morning() {
 }
 
 #[test]
+// What another agent says may be anything.
+fn a_member_that_has_been_so_since_before_1970_is_shown() {
+    let old = |n| {
+        down(n, 9).with(|o| match &mut o.supervisor {
+            SupervisorSight::Present(s) => s.phase_seconds = u64::from(u32::MAX),
+            _ => unreachable!("it has a supervisor"),
+        })
+    };
+    assert!(text(&[seen(old(0)), seen(old(1)), seen(old(2))], Paint::Plain).contains("Since when"));
+}
+
+#[test]
 fn s5_s7_g5_where_it_rests_on() {
     let of = |wanted: &str| situations().into_iter().find(|(name, _)| *name == wanted).unwrap().1;
     for (name, words) in [
@@ -76,6 +89,7 @@ fn s5_s7_g5_where_it_rests_on() {
         ("one lost", vec!["Here -> mysql/2: its agent does not answer", "?? ??", "for 1m"]),
         ("one relayed", vec!["Healthy", "Here -> mysql/2: not reached; mysql/1 reaches it", "ObserverCutOff"]),
         ("all crashed", vec!["mysql/1, mysql/2 at", "behind, in transactions: mysql/0 by 2", "mysql/1 begins"]),
+        ("two writers", vec!["SplitBrain", "the same number is not the same data there", "`galera-ctl rejoin` on it"]),
         ("two histories", vec!["2 histories, whose numbers cannot be compared", "no data: mysql/2"]),
         (
             "nobody knows",

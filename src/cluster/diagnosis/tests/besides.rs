@@ -3,6 +3,8 @@
 use super::*;
 use crate::cluster::standing::{Provenance, Standing};
 use crate::galera::grastate::Grastate;
+use crate::galera::log_lines::evidence;
+use crate::galera::moment::Moment;
 
 #[test]
 fn s15_s23_how_sure_it_is() {
@@ -32,6 +34,23 @@ fn s12_s19_q10_q13_what_should_be_known_besides() {
     });
     let old = down(2, 3).with(|o| o.position = Standing::At { position: at(3), from: Provenance::CleanStop });
     let caches = |n| pair(n).wsrep(|w| w.local_cached_downto = Some(7));
+    let dies = |times| three(1).with(|o| o.deaths.last_hour = times);
+    let ignored = |n, at: &str| {
+        let line = format!(
+            "2026-11-21 {at} 43 [Warning] WSREP: Ignoring error 'Temporary file write failure' on query. Default database: ''. Query: 'ALTER TABLE shop.t ADD INDEX ib (b)', Error_code: 1878"
+        );
+        three(n).with(|o| o.log = evidence(&line))
+    };
+    let since = |clock: &str, o: Observation| {
+        let began = Moment::parse(&format!("2026-11-21 {clock}")).unwrap();
+        let now = Moment::parse("2026-11-21 12:00:00").unwrap();
+        o.with(|o| (o.at, o.process_seconds) = (now.rfc3339(), Some(now.since(began) / 1000)))
+    };
+    let fell_back = three(1).with(|o| {
+        if let SupervisorSight::Present(supervisor) = &mut o.supervisor {
+            supervisor.fell_back = Some(FellBack { had: at(64), found: at(9) });
+        }
+    });
     let healthy = || all([three(0), three(1), three(2)]);
     let with = |n: usize, view: MemberView| {
         let mut v = healthy();
@@ -40,6 +59,11 @@ fn s12_s19_q10_q13_what_should_be_known_besides() {
     };
     for (views, expected, why) in [
         (healthy(), None, "nothing"),
+        (
+            all([0, 1, 2].map(|n| three(n).wsrep(|w| (w.cluster_size, w.incoming_addresses) = (4, "a,b,c,".into())))),
+            Some(WarningCode::StrangerInGroup),
+            "intruder: garbd of somebody else has a vote",
+        ),
         (pair_and(silent(2)), Some(WarningCode::OneMoreLossLosesQuorum), "q13: two are left"),
         (all([primary(0, 9, &[0])]), Some(WarningCode::SingleNode), "one member"),
         (all([0, 1].map(|n| pair(n).of(2))), Some(WarningCode::EvenSizedCluster), "q13: two members"),
@@ -115,6 +139,29 @@ fn s12_s19_q10_q13_what_should_be_known_besides() {
             Some(WarningCode::SafeToBootstrapSuspicious),
             "safe, and behind",
         ),
+        (with(1, seen(dies(2))), None, "t12: twice is no habit"),
+        (with(1, seen(dies(3))), Some(WarningCode::DiesAgainAndAgain), "t12: and came back each time"),
+        (
+            all([since("11:00", three(0)), since("11:00", ignored(1, "11:59:00")), since("11:00", three(2))]),
+            Some(WarningCode::DdlDiffers),
+            "t13: its schema may differ, and nobody votes",
+        ),
+        (
+            all([0, 1, 2].map(|n| since("11:00", ignored(n, &format!("11:59:0{n}"))))),
+            None,
+            "t13: it failed at all of them alike: somebody's mistake",
+        ),
+        (
+            all([since("11:59:30", three(0)), since("11:00", ignored(1, "11:59:00")), since("11:59:30", three(2))]),
+            None,
+            "t13: nobody is left who could tell how it ended elsewhere",
+        ),
+        (with(1, seen(fell_back)), Some(WarningCode::PositionFellBack), "t9: its disk lost the last 55"),
+        (
+            with(1, seen(three(1).with(|o| o.kept_aside = vec!["/store/data.kept-1".into()]))),
+            Some(WarningCode::DataKeptAside),
+            "t9: somebody should look into it",
+        ),
         (all([caches(0), caches(1), old]), Some(WarningCode::GcacheTooSmallForIst), "away for too long"),
     ] {
         let found = codes(&cluster(u32::try_from(views.len()).unwrap()), &views);
@@ -155,4 +202,50 @@ fn every_code_has_its_place_in_the_runbook() {
     let missing: Vec<&&str> =
         codes.iter().filter(|code| !told_in_words.contains(*code) && !runbook.contains(**code)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+// R5
+fn r5_who_does_not_join_by_itself_is_said() {
+    let ahead = down(2, 12).with(|o| o.memory.supersede(Some(at(9))));
+    for (views, expected, why) in [
+        (all([primary(0, 9, &[0]), down(1, 9), down(2, 9)]), "By itself: they join once they run", "all do"),
+        (
+            all([primary(0, 9, &[0]), down(1, 9), ahead.clone()]),
+            "By itself: mysql/2 stays as it is until somebody does something; mysql/1 joins once",
+            "one waits for a person",
+        ),
+        (
+            pair_and(seen(ahead)),
+            "By itself: mysql/2 stays as it is until somebody does something. Never",
+            "nobody joins",
+        ),
+        (
+            all([primary(0, 9, &[0]), down(1, 9).held(), down(2, 9)]),
+            "without a sign of life from there the holds end within 60 s",
+            "a hold has an end",
+        ),
+    ] {
+        let advice = diagnose(&cluster(3), &views).advice.to_string();
+        assert!(advice.contains(expected), "{why}: {advice}");
+    }
+}
+
+#[test]
+// D9
+fn d9_well_by_views_of_different_moments_takes_a_second_look() {
+    let healthy = diagnose(&cluster(3), &all([three(0), three(1), three(2)]));
+    assert_eq!((healthy.confidence, healthy.needs_second_look), (Confidence::Certain, false));
+    let later = |change: fn(&mut crate::galera::wsrep::Wsrep)| all([three(0), three(1), three(2).wsrep(change)]);
+    for views in [
+        later(|w| w.cluster_conf_id = Some(9)),
+        later(|w| w.incoming_addresses = "10.0.0.0:3306,10.0.0.1:3306,10.0.0.9:3306".into()),
+    ] {
+        let found = diagnose(&cluster(3), &views);
+        assert_eq!(found.code, Healthy, "{found}");
+        assert_eq!((found.confidence, found.needs_second_look), (Confidence::OneWitness, true), "{found}");
+    }
+    let mut swapped = three(2);
+    swapped.wsrep.as_mut().unwrap().incoming_addresses = "10.0.0.2:3306,10.0.0.0:3306,10.0.0.1:3306".into();
+    assert!(!diagnose(&cluster(3), &all([three(0), three(1), swapped])).needs_second_look, "the order says nothing");
 }

@@ -17,6 +17,16 @@ fn lost_as_seen_by(answers: [PortAnswer; 2]) -> Vec<MemberView> {
     vec![seen(pair(0).finds(&[2], a)), seen(pair(1).finds(&[2], b)), silent(2)]
 }
 
+/// Writes that hang behind an ALTER.
+fn stall(behind: Option<&str>) -> WriteStall {
+    WriteStall {
+        seconds: 31,
+        waits: "session 118 (ALTER TABLE) is \"Waiting for table metadata lock\"".into(),
+        behind: behind.map(str::to_owned),
+        before: vec!["115 of app, Query for 40 s".into()],
+    }
+}
+
 fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(n << 96 | 1)
 }
@@ -67,8 +77,8 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
     let state = |cluster, local| three(2).state(cluster, local);
     let receiving = || running(2, 9).with(|o| o.process.as_mut().unwrap().state_transfer = true);
     let still = |seconds| {
-        let standstill = Some(Standstill { seconds, limit: 120 });
-        let child = Child { pid: 9, mode: StartMode::Join, seconds: 90, work: 0, standstill };
+        let standstill = Some(Standstill { seconds, limit: 120, full: Some(true) });
+        let child = Child { pid: 9, mode: StartMode::Join, seconds: 90, work: 0, standstill, giving: None };
         receiving().with(|o| {
             if let SupervisorSight::Present(s) = &mut o.supervisor {
                 s.child = Some(child.clone());
@@ -77,10 +87,21 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
     };
     let alone = || three(2).state(ClusterStatus::Disconnected, LocalState::Initialized);
     let donor = state(ClusterStatus::Primary, LocalState::Donor);
+    let gives = |seconds| {
+        let giving = Some(Standstill { seconds, limit: 120, full: None });
+        let child = Child { pid: 9, mode: StartMode::Join, seconds: 90, work: 0, standstill: None, giving };
+        donor.clone().with(|o| {
+            if let SupervisorSight::Present(s) = &mut o.supervisor {
+                s.child = Some(child.clone());
+            }
+        })
+    };
+    let stalled = |behind: Option<&str>| three(2).with(|o| o.stalled = Some(stall(behind)));
     let full = three(2).with(|o| o.host.write_fault = Some("a small write fails: no space left".into()));
     for (third, expected, why) in [
         (three(2), MemberOk, "well"),
         (closed(Sql::TooManyConnections), TooManyConnections, "s9: 1040 is not death"),
+        (three(2).with(|o| o.sql = Sql::TooManyConnections), TooManyConnections, "i3: asked by who was there before"),
         (closed(Sql::TimedOut), SqlHung, "s9: hung is not death"),
         (closed(Sql::Denied), AccessDenied, "1045"),
         (closed(Sql::Failed { why: "x".into() }), SqlFailing, "another error"),
@@ -97,6 +118,9 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
         ),
         (with(|w| w.local_recv_queue = 7), MemberOk, "a queue alone holds up nobody"),
         (donor.clone(), Donor, "it gives its state"),
+        (gives(59), Donor, "t8: it sends nothing at the moment"),
+        (gives(60), DonorStuck, "t8: it has sent nothing for half of the time that it is given"),
+        (state(ClusterStatus::NonPrimary, LocalState::Joining), Joining, "t7: IST; Galera calls it non-Primary"),
         (donor.wsrep(|w| w.desync = true), DesyncedLeftOn, "desynced by hand, and forgotten"),
         (state(ClusterStatus::Primary, LocalState::Joining), Joining, "it joins"),
         (state(ClusterStatus::Primary, LocalState::Joined), Joining, "it catches up"),
@@ -111,6 +135,19 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
         (log("[ERROR] WSREP: SSL handshake error: certificate has expired")(alone()), TlsFailure, "an old certificate"),
         (non_primary(2, 9, 1), MinorityPartitioned, "q1: cut off, and the others go on"),
         (full, DiskFull, "s19: its disk takes nothing"),
+        (
+            three(2).with(|o| o.host.tmp_fault = Some("/tmp: a small write fails".into())),
+            DiskFull,
+            "t13: nothing to sort in",
+        ),
+        (
+            three(2).with(|o| o.host.log_fault = Some("/log: a small write fails".into())),
+            DiskFull,
+            "t5: no room for logs",
+        ),
+        (stalled(None), WritesStalled, "t6: a DDL waits for a lock, and all writes for it"),
+        (stalled(Some("session 9 (ALTER TABLE)")), WritesStalled, "t6: a long DDL"),
+        (three(2).with(|o| o.missing_tables = vec!["ledger/entries".into()]), TableMissing, "t14: its file is gone"),
         (three(2).with(|o| o.host.free_bytes = Some(4096)), DiskFull, "s19: its disk is full"),
         (receiving(), SstReceiving, "a full copy"),
         (still(59), SstReceiving, "s10: nothing comes at the moment"),
@@ -149,6 +186,18 @@ fn k5_k14_s2_s9_s19_q1_a_member_that_runs() {
 }
 
 #[test]
+fn t6_who_is_behind_a_stall_is_told_and_one_member_is_not_the_cluster() {
+    let stalled = |n| three(n).with(|o| o.stalled = Some(stall(None)));
+    let one = diagnose(&cluster(3), &all([three(0), three(1), stalled(2)]));
+    assert_eq!(one.code, Degraded, "{one}");
+    for words in ["for 31 s: session 118 (ALTER TABLE)", "may hold the lock: 115 of app", "KILL"] {
+        assert!(one.to_string().replace("\n   ", "").contains(words), "{words}: {one}");
+    }
+    let nowhere = diagnose(&cluster(3), &all([stalled(0), stalled(1), stalled(2)]));
+    assert_eq!((nowhere.code, nowhere.confidence), (PrimaryWritesStalled, Confidence::Certain), "{nowhere}");
+}
+
+#[test]
 fn q11_a_member_that_nobody_looked_at_is_started_and_not_given_up() {
     let views = pair_and(seen(down(2, 9).unknown(Why::NotLookedYet).without_supervisor()));
     let found = diagnose(&cluster(3), &views);
@@ -160,14 +209,20 @@ fn q11_a_member_that_nobody_looked_at_is_started_and_not_given_up() {
 #[test]
 fn q9_q10_h13_a_member_that_is_down_beside_a_primary_component() {
     let known = |n, seqno| down(n, seqno).with(|o| o.memory.last_position = Some(at(seqno)));
-    let loops = known(2, 9).with(|o| o.deaths = Deaths { in_a_row: 3, last_end: Some("signal 6".into()) });
+    let loops =
+        known(2, 9).with(|o| o.deaths = Deaths { in_a_row: 3, last_end: Some("signal 6".into()), ..Deaths::default() });
     let cached = |n| pair(n).wsrep(|w| w.local_cached_downto = Some(7));
     let unlooked = down(2, 9).unknown(Why::NotLookedYet);
     let voted_out = log("[ERROR] WSREP: Member 2(x) is inconsistent with group. Leaving cluster.");
     let reversed = log("[ERROR] WSREP: Reversing history: 12 -> 9, this member has applied 3 more events than the");
     for (third, expected, why) in [
         (down(2, 9), MemberDown, "q9: it rejoins by itself"),
-        (down(2, 12), AheadOfCluster, "q10: three transactions more than the cluster"),
+        (down(2, 12), Joining, "a2: three transactions more than the cluster has applied so far"),
+        (
+            down(2, 12).with(|o| o.memory.supersede(Some(at(9)))),
+            AheadOfCluster,
+            "q10: three transactions more than the cluster has, and it was asked",
+        ),
         (
             reversed(down(2, 9).unknown(Why::NoPosition)),
             AheadOfCluster,

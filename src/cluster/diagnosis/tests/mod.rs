@@ -6,6 +6,7 @@ mod members;
 mod seed_000;
 
 use super::*;
+use crate::cluster::memory::Memory;
 use crate::cluster::observation::*;
 use crate::cluster::situation::*;
 use crate::cluster::standing::Unknown as Why;
@@ -316,8 +317,8 @@ fn q15_a_member_that_ended_is_counted_by_galera_for_some_seconds() {
 
 #[test]
 fn k12_g2_g12_g13_the_action_says_what_brings_it_back() {
-    let knows = |o: Observation| o.with(|o| o.memory = remembering(&[(1, 0)]));
-    let views = |seqnos: [u64; 3]| all([0, 1, 2].map(|n| knows(down(n, seqnos[n as usize]))));
+    let new = |o: Observation| o.with(|o| o.memory = Memory::default());
+    let views = |seqnos: [u64; 3]| all([0, 1, 2].map(|n| down(n, seqnos[n as usize])));
     let saved = |n| down(n, 9).saved(view(n, 5, &[0, 1, 2]));
     let alone = |seqno| non_primary(0, seqno, 1).phase(Phase::Serving).view_for(60);
     let errand = |o: Observation| o.with(|o| o.member.auto_recovery = Some(AutoRecovery::Errand));
@@ -328,10 +329,10 @@ fn k12_g2_g12_g13_the_action_says_what_brings_it_back() {
             "h16",
         ),
         (all([errand(down(0, 9)), down(1, 9), down(2, 9)]), "`bosh run-errand bootstrap`: mysql/0 begins", "h16"),
-        (all([down(0, 9), down(1, 9), down(2, 9)]), "remembers no incarnation", "as its supervisor, which waits then"),
+        (all([0, 1, 2].map(|n| new(down(n, 9)))), "remembers no incarnation", "as its supervisor, which waits then"),
         (views([9, 10, 8]), "By itself: mysql/1 begins, and the others join it", "9 against 10, as numbers"),
         (views([9, 9, 9]), "mysql/0 begins", "g13: a tie"),
-        (all([alone(8), knows(down(1, 9)), down(2, 9)]), "By itself: mysql/1 begins", "a survivor that is behind"),
+        (all([alone(8), down(1, 9), down(2, 9)]), "By itself: mysql/1 begins", "a survivor that is behind"),
         (all([alone(10), down(1, 9), down(2, 9)]), "mysql/0 begins", "a survivor that is ahead"),
         (
             all([down(0, 9), down(1, 9).unknown(Why::NoPosition), down(2, 9)]),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::files::{read_if_there, remove_durably, write_atomically};
 use crate::cluster::leave::Intent;
 use crate::config::Paths;
-use crate::host::files::{read_if_there, remove_durably, write_atomically};
 
 /// Left by a `pre-stop` longer ago than this, it is of another stop that never came to its drain.
 const FRESH: Duration = Duration::from_secs(3600);
@@ -46,13 +46,17 @@ impl NextState {
         write_atomically(&path(paths), &serde_json::to_vec(self).context("write the next state")?, 0o640)
     }
 
-    /// Takes what `pre-stop` left, once. Nothing, or nothing that can be read, means: all is kept.
-    pub fn take(paths: &Paths) -> NextState {
+    /// What `pre-stop` left. Nothing, or nothing that can be read, means: all is kept.
+    pub fn left(paths: &Paths) -> NextState {
         let path = path(paths);
         let age = std::fs::metadata(&path).and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
         let left = read_if_there(&path).ok().flatten().and_then(|text| serde_json::from_str(&text).ok());
-        let _ = remove_durably(&path);
         left.filter(|_| age.is_some_and(|age| age < FRESH)).unwrap_or_default()
+    }
+
+    /// The stop that it was left for is over, or does not come about.
+    pub fn forget(paths: &Paths) {
+        let _ = remove_durably(&path(paths));
     }
 }
 
@@ -65,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn q5_what_pre_stop_leaves_the_drain_takes_once() {
+    fn q5_what_pre_stop_leaves_is_good_for_one_stop() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths {
             state_dir: dir.path().into(),
@@ -78,9 +82,10 @@ mod tests {
         };
         let scale_in = NextState { vm: "delete".into(), instance: "delete".into(), deployment: "keep".into() };
         scale_in.leave(&paths).unwrap();
-        assert_eq!(NextState::take(&paths).intent(), Intent { deployment_deleted: false, instance_deleted: true });
-        assert_eq!(NextState::take(&paths), NextState::default());
+        assert_eq!(NextState::left(&paths).intent(), Intent { deployment_deleted: false, instance_deleted: true });
+        NextState::forget(&paths);
+        assert_eq!(NextState::left(&paths), NextState::default());
         std::fs::write(path(&paths), "{").unwrap();
-        assert_eq!(NextState::take(&paths).intent(), Intent::default());
+        assert_eq!(NextState::left(&paths).intent(), Intent::default());
     }
 }

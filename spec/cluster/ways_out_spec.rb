@@ -1,0 +1,141 @@
+# frozen_string_literal: true
+
+require_relative 'support'
+require_relative '../../ci/storm.d/faults'
+require_relative '../../ci/storm.d/person'
+
+# Every refusal names a command that works in that state: somebody carries out what the page says, to the letter and
+# nothing else, and the cluster comes back, or that person has lost what the command named.
+RSpec.describe 'the way out that a page gives', type: :cluster do
+  ClusterSpec.with_lab(self, 'ways', ops: ClusterSpec::SMALL + ClusterSpec::RSYNC)
+
+  before { write(0, "before #{SecureRandom.hex(4)}") }
+
+  after do |example|
+    keep_logs if example.exception
+    lab.members.each { |i| lab.exec(i, 'sh', '-c', 'rm -rf /var/vcap/store/mariadb/data.abandoned-* /var/vcap/store/mariadb/data.kept-*') if lab.vm(i).up? }
+    put_right
+  end
+
+  # The page says this, and whoever follows it has all these members Synced.
+  def follow(saying, until_healthy: lab.members, limit: 200)
+    told, person = [], Storm::Person.new(lab, ->(text) { told << text }, patience: 2, pause: 1)
+    pages = []
+    wait("#{until_healthy.join(', ')} to be Synced by what the page says", limit) do
+      pages |= [lab.members.filter_map { |i| supervisor(i)&.fetch('detail', nil) if lab.vm(i).up? }.join(' | ')]
+      next true if until_healthy.all? { |i| synced?(i) && wsrep(i, 'cluster_size') == until_healthy.size.to_s }
+      person.step
+      false
+    end
+    expect(pages).to include(saying), pages.last(5).join("\n")
+    expect(person.refused).to eq([])
+    person
+  rescue LabParts::Failed => e
+    raise "#{e.message}\n#{told.join("\n")}\n#{pages.last(3).join("\n")}"
+  end
+
+  def outage
+    all_down
+    forget_views
+  end
+
+  it 'NotSeen: a VM is gone for good, and comes back later' do
+    outage
+    lab.power_off(2)
+    start_all([0, 1])
+    expect(follow(/PartialKnowledge: not seen: mysql\/2/, until_healthy: %w[mysql/0 mysql/1]).given_up).to eq(['mysql/2'])
+    lab.power_on(2)
+    lab.start(2, await: false)
+    follow(/./)
+    expect_nothing_lost
+  end
+
+  it 'NoSupervisor: what does not run is started' do
+    outage
+    start_all([0, 1])
+    follow(/galera-start does not run on mysql\/2/)
+    expect_nothing_lost
+  end
+
+  it 'NoSupervisor, T10: the disk of one takes no write' do
+    outage
+    lab.exec(2, 'mount', '-o', 'remount,bind,ro', '/var/vcap/store')
+    start_all
+    follow(/mysql\/2/, until_healthy: %w[mysql/0 mysql/1])
+    lab.exec(2, 'mount', '-o', 'remount,bind,rw', '/var/vcap/store')
+    start_all([2])
+    follow(/./)
+    expect_nothing_lost
+  end
+
+  it 'MayHaveLostData: a member of the last view has a new disk' do
+    outage
+    lab.recreate(2, lose_disk: true)
+    start_all
+    follow(/has no data, and may have had more/)
+    expect_nothing_lost
+  end
+
+  it 'AheadOfChoice: the furthest died in a DDL' do
+    [0, 1].each { |i| lab.stop(i) }
+    write(2, "furthest #{SecureRandom.hex(4)}")
+    all_down
+    forget_views
+    lab.exec(2, 'sed', '-i', '-E', 's/^uuid:.*/uuid:    00000000-0000-0000-0000-000000000000/; s/^seqno:.*/seqno:   -1/', data(2, 'grastate.dat'))
+    start_all
+    follow(/cannot be made primary by itself|died|DDL/)
+    expect_nothing_lost
+  end
+
+  it 'DifferentHistories: the disk of another cluster' do
+    outage
+    lab.exec(2, 'sed', '-i', '-E', "s/^uuid:.*/uuid:    #{SecureRandom.uuid}/; s/^seqno:.*/seqno:   7/", data(2, 'grastate.dat'))
+    lab.exec(2, 'sh', '-c', "rm -f /var/vcap/store/mariadb/galera/memory.json* #{data(2, 'galera.cache')}")
+    start_all
+    follow(/DivergentHistories|OtherHistory|disagree|not known/)
+    expect_nothing_lost
+  end
+
+  it 'a flag that somebody wrote by hand keeps nobody from coming back (safe_to_bootstrap on two)' do
+    lab.members.each { |i| lab.stop(i) }
+    lab.exec(0, 'sed', '-i', 's/safe_to_bootstrap: 0/safe_to_bootstrap: 1/', data(0, 'grastate.dat'))
+    lab.members.each { |i| lab.start(i, await: false) }
+    follow(/LastToLeave|automatic recovery by mysql\/2/)
+    expect_nothing_lost
+  end
+
+  it 'Apart: they live, and do not hear each other' do
+    drop = 'add table inet galera; add chain inet galera in { type filter hook input priority 0; }; add rule inet galera in tcp dport 4567 drop; add rule inet galera in tcp sport 4567 drop'
+    lab.members.each { |i| expect(lab.exec(i, 'nft', drop)).to be_ok }
+    wait('nobody to be primary') { lab.members.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
+    wait_page('mysql/0', /AllNonPrimary|network/)
+    lab.members.each { |i| lab.exec(i, 'nft', 'delete table inet galera') }
+    follow(/./)
+    expect_nothing_lost
+  end
+
+  it 'MayBeAlive: the agent of one that lives is down' do
+    lab.monit(2, 'stop', 'galera-agent')
+    [0, 1].each { |i| lab.monit(i, 'unmonitor', 'mariadb') }
+    [0, 1].map { |i| Thread.new { lab.exec(i, 'pkill', '-KILL', '-x', 'mariadbd') } }.each(&:join)
+    wait('supervisors to be gone') { [0, 1].none? { |i| supervisor(i) } }
+    forget_views([0, 1])
+    start_all([0, 1])
+    wait_saying('mysql/0', /MayBeAlive: mysql\/2/)
+    lab.monit(2, 'start', 'galera-agent')
+    follow(/MayBeAlive|primary/)
+    expect_nothing_lost
+  end
+
+  it 'NoData: every data directory is lost, and a person begins empty' do
+    outage
+    lab.members.each { |i| lab.exec(i, 'sh', '-c', "rm -rf #{data(i)}") }
+    start_all
+    expect(follow(/NoData|no member has data/).given_up).not_to be_empty
+    ledger.clear
+  end
+
+  def wait_page(instance, words)
+    wait("the page of #{instance} to say #{words.inspect}") { lab.exec(instance, Storm::Faults::CTL, 'diagnose').words.match?(words) }
+  end
+end

@@ -1,0 +1,3 @@
+by_name
+
+IDENTIFIED BY

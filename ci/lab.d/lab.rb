@@ -145,9 +145,8 @@ class Lab
 
   # The mariadbd that serves, not one that only recovers its position.
   def mariadbd(instance)
-    vm(instance).exec('pgrep', '-x', 'mariadbd').out.split.map(&:to_i).find do |pid|
-      !vm(instance).exec('cat', "/proc/#{pid}/cmdline").out.include?('--wsrep-recover')
-    end
+    serving = vm(instance).exec('pgrep', '-a', '-x', 'mariadbd').out.lines.find { |l| !l.include?('--wsrep-recover') }
+    serving&.to_i
   end
 
   def kill(instance, signal = 'KILL')

@@ -61,6 +61,13 @@ module LabParts
       Result.new(out, err, status.exitstatus || (128 + status.termsig))
     end
 
+    # A path of the VM, as this machine reaches it: what is only looked at needs no process in there. No link on the way may
+    # be absolute.
+    def path(inside)
+      pid = init or raise Failed, "#{name} is off"
+      File.join("/proc/#{pid}/root", inside)
+    end
+
     # Replaces this process by the command, with its terminal.
     def become(*command)
       pid = init or raise Failed, "#{name} is off"

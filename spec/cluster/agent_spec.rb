@@ -164,7 +164,7 @@ RSpec.describe 'the agent of a real cluster', type: :cluster do
     clients = Thread.new { lab.exec(0, 'sh', '-c', client) }
     wait('its agent to meet it') { observation(0)['sql'] == { 'is' => 'too_many_connections' } }
     # Who is connected is served (I3).
-    expect(http(0, '/')).to eq([200, 'synced'])
+    expect(http(0, '/')).to eq([200, 'synced: serves, and has no connection left for others (error 1040)'])
     lab.exec(0, 'pkill', '-x', 'mariadb')
     clients.join
     lab.sql(0, 'SET GLOBAL max_connections=50')

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 require 'json'
-require 'net/http'
+require 'io/wait'
+require 'socket'
 require_relative '../../ci/lab.d/lab'
 
 # What cluster specs say to a lab, and how they wait: for events, with a bound, naming what they wait for.
@@ -35,15 +36,27 @@ module ClusterSpec
   end
 
   def value(instance, statement) = rows(instance, statement).dig(0, 0)
-  def wsrep(instance, name) = lab.sql(instance, "SHOW GLOBAL STATUS LIKE 'wsrep_#{name}'").out.split("\t")[1]&.chomp
+  def wsrep(instance, name) = status(instance, name)[name]
 
-  def synced?(instance) = wsrep(instance, 'local_state_comment') == 'Synced' && wsrep(instance, 'cluster_status') == 'Primary'
+  # Galera's status variables of these names, by one look: specs wait by looking, and each look costs a client.
+  def status(instance, *names)
+    wanted = names.map { |n| "'wsrep_#{n}'" }.join(', ')
+    answer = lab.sql(instance, "SHOW GLOBAL STATUS WHERE Variable_name IN (#{wanted})").out
+    answer.lines.to_h { |l| l.chomp.delete_prefix('wsrep_').split("\t", 2) }
+  end
+
+  SYNCED = { 'local_state_comment' => 'Synced', 'cluster_status' => 'Primary' }.freeze
+
+  def synced?(instance, **further)
+    looks = SYNCED.merge(further.transform_keys(&:to_s))
+    status(instance, *looks.keys) == looks
+  end
 
   def wait_healthy(instances = lab.members, limit: 120)
     # Galera counts arbitrators too.
     size = instances.size + lab.having('arbitrator').size
     wait("#{instances.join(', ')} to be Synced in one component of #{size}", limit) do
-      instances.all? { |i| synced?(i) && wsrep(i, 'cluster_size') == size.to_s }
+      instances.all? { |i| synced?(i, cluster_size: size.to_s) }
     end
     # What follows Synced (seeding, lineage) is on disk once the supervisor remembers this history.
     wait('lineage on every member') { instances.all? { |i| memory(i)['incarnation'] && memory(i)['joining'].nil? } }
@@ -53,8 +66,9 @@ module ClusterSpec
   def wait_healthy_among(of, limit: 120) = wait_healthy(of.map { |i| lab.vm(i).name }, limit: limit)
 
   def memory(instance)
-    result = lab.exec(instance, 'cat', '/var/vcap/store/mariadb/galera/memory.json')
-    result.ok? ? JSON.parse(result.out)['content'] : {}
+    JSON.parse(File.read(lab.vm(instance).path('/var/vcap/store/mariadb/galera/memory.json')))['content']
+  rescue Errno::ENOENT
+    {}
   end
 
   def grastate(instance)
@@ -83,8 +97,15 @@ module ClusterSpec
   def observation(instance) = JSON.parse(http(instance, '/v1/observation').last)
 
   def supervisor(instance)
-    reply = lab.exec(instance, 'socat', '-t', '5', '-', 'UNIX-CONNECT:/var/vcap/sys/run/mariadb/galera-start.sock', stdin: "{\"op\":\"status\"}\n")
-    reply.out.empty? ? nil : JSON.parse(reply.out)
+    socket = UNIXSocket.new(lab.vm(instance).path('/var/vcap/sys/run/mariadb/galera-start.sock'))
+    socket.puts('{"op":"status"}')
+    socket.close_write
+    reply = socket.wait_readable(5) ? socket.read : ''
+    reply.empty? ? nil : JSON.parse(reply)
+  rescue SystemCallError
+    nil
+  ensure
+    socket&.close
   end
 
   def wait_phase(instance, phase, limit = 60)

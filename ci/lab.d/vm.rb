@@ -124,11 +124,14 @@ module LabParts
 
   # Looks until the block gives something; what it waits for is in the error.
   def self.wait(what, limit, pause: 0.05)
-    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + limit
+    now = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
+    deadline = now.call + limit
     loop do
+      begun = now.call
       found = yield and return found
-      raise Failed, "waited #{limit} s for #{what}" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
-      sleep pause
+      raise Failed, "waited #{limit} s for #{what}" if now.call > deadline
+      # Where a look takes long, others wait for the processor too.
+      sleep [pause, now.call - begun].max
     end
   end
 end

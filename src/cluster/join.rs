@@ -127,11 +127,11 @@ impl fmt::Display for MayNotJoin {
         match self {
             MayNotJoin::AheadOfCluster { position, transactions, parted_at } => write!(
                 f,
-                "AheadOfCluster: this member stands at {position}, and its last {transactions} transactions (after {parted_at}) are not in the running cluster; joining would discard them. Its data is kept. Choose: go on from this member (docs/runbook.md, AheadOfCluster), salvage the transactions by hand, or give them up: {GIVE_UP}",
+                "AheadOfCluster: this member stands at {position}, and its last {transactions} transactions (after {parted_at}) are not in the running cluster; joining would discard them. Its data is kept. Choose: go on from this member (docs/runbook.md, AheadOfCluster), salvage the transactions by hand, or give them up: `{GIVE_UP}`",
             ),
             MayNotJoin::OtherHistory { position, cluster } => write!(
                 f,
-                "OtherHistory: this member's data is of history {}, the running cluster's is {cluster}; joining would discard all of it. Its data is kept; to give it up: {GIVE_UP}",
+                "OtherHistory: this member's data is of history {}, the running cluster's is {cluster}; joining would discard all of it. Its data is kept; to give it up: `{GIVE_UP}`",
                 position.history()
             ),
             MayNotJoin::ClusterUnknown => f.write_str(
@@ -153,7 +153,7 @@ impl fmt::Display for MayNotJoin {
             MayNotJoin::OwnPositionUnknown(why) => {
                 write!(
                     f,
-                    "UnknownPosition: {why}; what a join would discard cannot be told. Its data is kept; to give it up: {GIVE_UP}"
+                    "UnknownPosition: {why}; what a join would discard cannot be told. Its data is kept; to give it up: `{GIVE_UP}`"
                 )
             }
         }

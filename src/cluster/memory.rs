@@ -24,6 +24,10 @@ pub struct Remembered {
     pub last_position: Option<Position>,
     /// A join that began and has not ended in Synced.
     pub joining: Option<Joining>,
+    /// The boot of its VM in which a full copy brought its data, until that is known to be on disk: after another boot its
+    /// files may be torn.
+    #[serde(default)]
+    pub copied: Option<Uuid>,
     /// The very first bootstrap began here and has not ended in Synced: nobody was served yet, so it may
     /// be tried again.
     pub founding: bool,
@@ -441,6 +445,17 @@ impl Memory {
         if self.0.joining.is_some() && view.members.len() > 1 && !view.bootstrap {
             self.0.explained_as = Some(view.my_uuid);
         }
+    }
+
+    /// A full copy, in this boot of the VM, brought the data that it serves with. Nobody syncs what the scripts of a copy
+    /// write, but the storage engine its own files.
+    pub fn copied(&mut self, boot: Uuid) {
+        self.0.copied = Some(boot);
+    }
+
+    /// All that was copied is on disk.
+    pub fn on_disk(&mut self) {
+        self.0.copied = None;
     }
 
     /// The join that was under way brought this member into its component: from now on it takes part.

@@ -10,6 +10,7 @@ use crate::galera::gvwstate::SavedView;
 use crate::galera::log_lines::{Evidence, LogKind, last_process};
 use crate::galera::position::Position;
 use crate::galera::recovery::Recovered;
+use crate::galera::uuid::Uuid;
 use crate::galera::wsrep::{LocalState, Wsrep};
 
 /// Where a member stands.
@@ -156,6 +157,8 @@ pub enum Doubt {
     JoinBroke,
     /// The same, and a full copy may have written over the data.
     JoinUncertain,
+    /// A full copy was not known to be on disk when the VM went down: its files may be torn.
+    NotOnDisk,
     /// The others voted the member out.
     VotedOut,
 }
@@ -177,6 +180,8 @@ pub struct Trace {
     pub ended: bool,
     /// The data as it is now, where that was looked at.
     pub print: Option<DataPrint>,
+    /// The boot of the VM, where it is known.
+    pub boot: Option<Uuid>,
     /// A full copy by mariabackup left its own directory behind, which it makes before it removes anything.
     pub half_copied: bool,
 }
@@ -235,8 +240,13 @@ pub fn at_rest(disk: &Disk, memory: &Memory, trace: &Trace) -> AtRest {
     if (trace.voted_out && zeroed || memory.voted_out) && disk.has_data() {
         return AtRest::MustRecover(Doubt::VotedOut);
     }
+    let torn = disk.has_data() && memory.copied.is_some_and(|boot| trace.boot != Some(boot));
     if let Some(joining) = memory.joining.as_ref().filter(|_| zeroed && !trace.joined && disk.has_data()) {
-        return join_broke(joining, trace);
+        return join_broke(joining, trace, torn);
+    }
+    // The server syncs its own files only, also at a stop in order.
+    if torn {
+        return AtRest::MustRecover(Doubt::NotOnDisk);
     }
     // Galera writes its file before the storage engine is shut down. A server that is killed in between claims what its disk
     // may not have (`innodb_flush_log_at_trx_commit` of 0 or 2); nobody is believed who is not known to have ended.
@@ -261,7 +271,7 @@ pub fn at_rest(disk: &Disk, memory: &Memory, trace: &Trace) -> AtRest {
 
 /// A join has not ended. Galera zeroes `grastate.dat` when it *asks* for state, before a donor is found and before one
 /// byte moves (galera/src/replicator_str.cpp): until something was written, all of the member's data is there.
-fn join_broke(joining: &Joining, trace: &Trace) -> AtRest {
+fn join_broke(joining: &Joining, trace: &Trace, torn: bool) -> AtRest {
     let same = trace.print.is_some() && joining.print == trace.print;
     if joining.overwritten || trace.half_copied || joining.from.is_none() {
         return AtRest::Stands(Standing::unknown(
@@ -269,7 +279,11 @@ fn join_broke(joining: &Joining, trace: &Trace) -> AtRest {
             "a full copy into this member was interrupted; its data directory may be incomplete",
         ));
     }
-    AtRest::MustRecover(if same || trace.incremental { Doubt::JoinBroke } else { Doubt::JoinUncertain })
+    AtRest::MustRecover(match same || trace.incremental {
+        true if torn => Doubt::NotOnDisk,
+        true => Doubt::JoinBroke,
+        false => Doubt::JoinUncertain,
+    })
 }
 
 /// Where a stopped member stands by its files and by `--wsrep-recover`.
@@ -305,6 +319,13 @@ pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory, doubt
             ),
         )
         .within(bound),
+        (Doubt::NotOnDisk, ..) => Standing::unknown(
+            Unknown::JoinBroke,
+            format!(
+                "a full copy into this member was not on disk yet when its VM went down, and its files may be torn; what the storage engine has goes to {position}"
+            ),
+        )
+        .within(bound),
         (Doubt::None, Some(_), _) if disk.claims(*position) => {
             Standing::At { position: *position, from: Provenance::CleanStop }
         }
@@ -326,7 +347,7 @@ pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory, doubt
     }
 }
 
-fn disagree(position: Position, other: crate::galera::uuid::Uuid) -> Standing {
+fn disagree(position: Position, other: Uuid) -> Standing {
     Standing::unknown(
         Unknown::WitnessesDisagree,
         format!("one witness says {position}, another knows the history {other}"),
@@ -383,7 +404,6 @@ mod tests {
     use crate::cluster::observation::ProcessMark;
     use crate::galera::grastate::Grastate;
     use crate::galera::log_lines::evidence;
-    use crate::galera::uuid::Uuid;
 
     const H: Uuid = Uuid::from_u128(0xabc);
     const OTHER: Uuid = Uuid::from_u128(0xdef);
@@ -423,6 +443,10 @@ mod tests {
 
     const PRINT: Option<DataPrint> = Some(DataPrint(7));
 
+    fn known_as_of(seqno: u64) -> Remembered {
+        Remembered { last_position: Some(at(seqno)), ..Remembered::default() }
+    }
+
     fn joins(from: Option<u64>) -> Remembered {
         let joining = Joining { from: from.map(at), incarnation: None, print: PRINT, overwritten: false };
         Remembered { joining: Some(joining), ..Remembered::default() }
@@ -432,8 +456,11 @@ mod tests {
     fn g5_g6_k7_where_a_stopped_member_stands_by_its_files() {
         let fresh = Memory::default();
         let joining = remembers(joins(Some(9)));
-        let known = remembers(Remembered { last_position: Some(at(9)), ..Remembered::default() });
+        let known = remembers(known_as_of(9));
         let voted_out = remembers(Remembered { voted_out: true, ..Remembered::clone(&known) });
+        let (this, another) = (Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)));
+        let copied = |boot, joins| remembers(Remembered { copied: boot, ..joins });
+        let (safe, torn) = (copied(this, known_as_of(9)), copied(another, known_as_of(9)));
         let user_data = Disk { user_databases: true, ..disk(File::Absent, None) };
         for (disk, memory, expected, why) in [
             (disk(grastate(H, 13), Some(H)), &fresh, "clean stop", "a clean stop"),
@@ -450,8 +477,18 @@ mod tests {
             (disk(File::Garbled("x".into()), None), &fresh, "recover", "a garbled file never means empty"),
             (disk(grastate(Uuid::NIL, -1), Some(H)), &voted_out, "recover, VotedOut", "voted out: its data differs"),
             (disk(grastate(H, 9), Some(H)), &voted_out, "recover, VotedOut", "voted out, whatever its files say since"),
+            (disk(grastate(H, 13), Some(H)), &safe, "clean stop", "copied, and stopped in the same boot"),
+            (
+                disk(grastate(H, 13), Some(H)),
+                &torn,
+                "recover, NotOnDisk",
+                "copied, stopped, and another boot before a sync",
+            ),
+            (disk(grastate(H, -1), Some(H)), &safe, "recover", "copied, and killed in the same boot"),
+            (disk(grastate(H, -1), Some(H)), &torn, "recover, NotOnDisk", "copied, and its power lost before a sync"),
+            (disk(File::Absent, None), &torn, "DataGone", "what was copied is gone"),
         ] {
-            let ended = Trace { ended: true, ..Trace::default() };
+            let ended = Trace { ended: true, boot: this, ..Trace::default() };
             assert_eq!(word(at_rest(&disk, memory, &ended)), expected, "{why}");
         }
         let claims = disk(grastate(H, 13), Some(H));
@@ -473,14 +510,12 @@ mod tests {
     // A1: a join that broke off is no reason to take the data for lost. T4: what zeroed grastate.dat is asked of the log.
     fn a1_t4_what_zeroed_grastate_before_the_member_died() {
         let trace = |voted_out, joined, incremental, print, half_copied| Trace {
-            process: None,
             voted_out,
             joined,
-            began: false,
             incremental,
             print,
             half_copied,
-            ended: false,
+            ..Trace::default()
         };
         let same = trace(false, false, false, PRINT, false);
         let touched = trace(false, false, false, Some(DataPrint(8)), false);
@@ -492,6 +527,12 @@ mod tests {
         for (memory, trace, expected, why) in [
             (remembers(joins(Some(9))), same, "recover, JoinBroke", "it waited for a donor: nothing was touched"),
             (remembers(joins(Some(9))), touched, "recover, JoinUncertain", "touched, and nothing tells by what"),
+            (
+                remembers(Remembered { copied: Some(Uuid::from_u128(2)), ..joins(Some(9)) }),
+                same,
+                "recover, NotOnDisk",
+                "untouched since a full copy that another boot may have torn",
+            ),
             (remembers(joins(Some(9))), Trace { print: None, ..same }, "recover, JoinUncertain", "nobody could look"),
             (
                 remembers(joins(Some(9))),
@@ -594,6 +635,7 @@ mod tests {
             (&zeroed, Recovered::At(at(9)), Doubt::JoinBroke, true, true, "what it had when the join began"),
             (&zeroed, Recovered::At(at(12)), Doubt::JoinBroke, true, true, "and what an IST brought"),
             (&zeroed, Recovered::At(at(12)), Doubt::JoinUncertain, false, true, "it may be a mixture"),
+            (&zeroed, Recovered::At(at(12)), Doubt::NotOnDisk, false, true, "its files may be torn"),
             (&zeroed, Recovered::Nothing, Doubt::JoinBroke, false, false, "the storage engine knows nothing"),
             (&other, Recovered::At(at(9)), Doubt::JoinBroke, false, false, "the cache knows another history"),
             (&zeroed, Recovered::At(at(9)), Doubt::VotedOut, false, true, "a person may go on from it all the same"),

@@ -286,7 +286,7 @@ pub fn way_out(cluster: &Cluster, views: &[MemberView], no: &NoProof) -> String 
         None => String::new(),
         Some(force) => {
             format!(
-                ". If nothing more can be had back, a person may decide, on any instance: /var/vcap/jobs/bootstrap/bin/run {force}"
+                ". If nothing more can be had back, a person may decide, on any instance: `/var/vcap/jobs/bootstrap/bin/run {force}`"
             )
         }
     }

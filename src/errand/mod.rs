@@ -242,7 +242,7 @@ impl Errand {
         let by = if self.during_maintenance && self.force.is_some() { By::Person } else { By::Itself };
         if may(Act::Begin, by, "", &mode).is_err() {
             return Ok(Some(Verdict::refused(format!(
-                "Refused: {why}, so nothing is begun. Nothing was changed. End it with `/var/vcap/jobs/maintenance/bin/run off`, or name the member to go on from: /var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance."
+                "Refused: {why}, so nothing is begun. Nothing was changed. End it with `/var/vcap/jobs/maintenance/bin/run off`, or name the member to go on from: `/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`."
             ))));
         }
         let body = PermitBody { by: self.owner.clone(), reason: why, seconds: LONGEST_HOLD };

@@ -55,6 +55,11 @@ pub fn transfer_kind(log: &str, written: u64) -> Option<TransferKind> {
     log.lines().rev().find_map(of).or((written > MORE_THAN_ITS_OWN).then_some(TransferKind::Full))
 }
 
+/// Whether a full copy came in. What follows it as an incremental one is told later, and changes nothing about that.
+pub fn full_copy_came(log: &str) -> bool {
+    ["Proceeding with SST", "SST completed on joiner"].iter().any(|words| log.contains(words))
+}
+
 /// A number that changes when an incremental transfer goes on.
 pub fn ist_progress(log: &str) -> u64 {
     let last = log.lines().rev().find(|line| line.contains("Receiving IST"));
@@ -260,6 +265,25 @@ pub fn last_component(evidence: &[Evidence]) -> Option<(bool, Option<u32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    // Galera tells of an incremental transfer after each full copy too.
+    fn a_full_copy_is_told_from_an_incremental_transfer() {
+        let ist = "WSREP: Receiving IST: 3 writesets, seqnos 9-11";
+        for (log, full) in [
+            (format!("WSREP_SST: [INFO] rsync SST completed on joiner (20261130 18:20:19.1)\n{ist}"), true),
+            (format!("WSREP_SST: [INFO] Proceeding with SST....\n{ist}"), true),
+            (format!("WSREP_SST: [INFO] rsync IST completed on joiner (20261130 18:20:19.1)\n{ist}"), false),
+            (
+                "WSREP_SST: [INFO] Galera co-ords from recovery; 'xtrabackup_ist' received from donor: Running IST"
+                    .into(),
+                false,
+            ),
+            (String::new(), false),
+        ] {
+            assert_eq!(full_copy_came(&log), full, "{log}");
+        }
+    }
 
     #[test]
     fn k8_the_last_component_counts() {

@@ -14,6 +14,7 @@ use crate::galera::grastate::{self, Grastate};
 use crate::galera::gvwstate::{self, SavedView};
 use crate::galera::position::Position;
 use crate::galera::recovery::{CACHE_FILE_NAME, cache_history};
+use crate::galera::uuid::Uuid;
 
 /// Databases that an initialised server has by itself.
 const OWN_DATABASES: [&str; 4] = ["mysql", "performance_schema", "sys", "test"];
@@ -258,7 +259,6 @@ impl DataDir {
     /// Where `grastate.dat` knows no history and a person decided to go on from here all the same: keeps the
     /// file aside, and writes one that says the history, so that Galera takes the start position for it.
     pub fn confirm_history(&self, position: Position, keep_in: &Path) -> Result<()> {
-        let path = self.path.join(grastate::FILE_NAME);
         // Galera takes a seqno in its file for true, whatever it is told at its start.
         if let File::Present(state) = self.look().grastate
             && state.uuid == position.history()
@@ -266,13 +266,26 @@ impl DataDir {
         {
             return Ok(());
         }
+        self.claim_no_more_than(position.history(), keep_in)
+    }
+
+    /// Where it is not known what the disk has, `grastate.dat` claims no position either: Galera would have an incremental
+    /// transfer go on from there. What it said is kept aside.
+    pub fn withdraw_claim(&self, keep_in: &Path) -> Result<()> {
+        match self.look().grastate {
+            File::Present(state) if state.clean_position().is_some() => self.claim_no_more_than(state.uuid, keep_in),
+            _ => Ok(()),
+        }
+    }
+
+    fn claim_no_more_than(&self, history: Uuid, keep_in: &Path) -> Result<()> {
+        let path = self.path.join(grastate::FILE_NAME);
         let before = match fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             other => other.with_context(|| format!("read {}", path.display()))?,
         };
         write_atomically(&keep_in.join("grastate.dat.aside"), &before, 0o640)?;
-        let confirmed =
-            Grastate { version: "2.1".into(), uuid: position.history(), seqno: -1, safe_to_bootstrap: false };
+        let confirmed = Grastate { version: "2.1".into(), uuid: history, seqno: -1, safe_to_bootstrap: false };
         write_atomically(&path, confirmed.render().as_bytes(), 0o640)
     }
 
@@ -338,7 +351,6 @@ fn parsed<T>(text: Option<String>, parse: impl FnOnce(&str) -> Result<T, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::galera::uuid::Uuid;
 
     fn dir() -> (tempfile::TempDir, DataDir) {
         let temp = tempfile::tempdir().unwrap();
@@ -496,6 +508,27 @@ mod tests {
         fs::remove_file(&path).unwrap();
         dir.confirm_history(position, keep.path()).unwrap();
         dir.allow_bootstrap().unwrap();
+    }
+
+    #[test]
+    // Galera would go on from the seqno of its file by an incremental transfer.
+    fn a_claim_of_which_nothing_is_known_is_withdrawn() {
+        let (temp, dir) = dir();
+        let keep = tempfile::tempdir().unwrap();
+        let path = temp.path().join("grastate.dat");
+        let state =
+            |seqno| Grastate { version: "2.1".into(), uuid: Uuid::from_u128(7), seqno, safe_to_bootstrap: false };
+        for (claimed, kept) in [(13, true), (-1, false)] {
+            fs::write(&path, state(claimed).render()).unwrap();
+            dir.withdraw_claim(keep.path()).unwrap();
+            assert_eq!(dir.look().grastate, File::Present(state(-1)), "{claimed}");
+            let aside = keep.path().join("grastate.dat.aside");
+            assert_eq!(fs::read_to_string(&aside).is_ok_and(|said| said == state(claimed).render()), kept, "{claimed}");
+            let _ = fs::remove_file(aside);
+        }
+        fs::remove_file(&path).unwrap();
+        dir.withdraw_claim(keep.path()).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::clock::boot_id;
 use super::datadir::DataDir;
 use super::mariadbd;
 use crate::cluster::memory::{DataPrint, Memory};
@@ -37,6 +38,7 @@ pub fn find(config: &MemberConfig, disk: &Disk, memory: &Memory, stop: &AtomicBo
     let trace = Trace {
         print: if joins { datadir.print().ok() } else { None },
         half_copied: joins && datadir.half_copied(),
+        boot: boot_id().parse().ok(),
         ..Trace::said_by(&mariadbd::last_life(config), memory)
     };
     let (standing, doubt) = match at_rest(disk, memory, &trace) {

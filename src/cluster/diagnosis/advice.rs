@@ -74,7 +74,7 @@ pub(super) fn of(code: ClusterCode) -> Advice {
             "restart a member for this",
         ),
         ClusterCode::DegradedToOne => {
-            ("Bring the others back", "they join once they run", "stop this member: it has the newest data")
+            ("Bring the others back", "they join once they run", "stop this member: nobody else serves")
         }
         ClusterCode::Degraded => (
             "See what each member that is not well waits for",
@@ -170,6 +170,7 @@ fn stays(code: MemberCode) -> bool {
             | MemberCode::TlsFailure
             | MemberCode::DesyncedLeftOn
             | MemberCode::AccessDenied
+            | MemberCode::TooManyConnections
             | MemberCode::RejectingQueries
             | MemberCode::ReadOnly
             | MemberCode::OutsideGalera
@@ -180,7 +181,9 @@ fn stays(code: MemberCode) -> bool {
 fn of_member(code: MemberCode) -> &'static str {
     match code {
         MemberCode::MemberOk => "nothing",
-        MemberCode::AgentUnreachable => "look at its jobs, `monit summary` on its VM",
+        MemberCode::AgentUnreachable => {
+            "`bosh start` it where it was stopped; if not, look at its jobs, `monit summary` on its VM"
+        }
         MemberCode::ObserverPartitioned => "look at the network of this VM",
         MemberCode::MemberLost => "bring its VM back (`bosh cck`), or mend the network to it",
         MemberCode::IdentityMismatch => "look at DNS and at the addresses",

@@ -198,7 +198,7 @@ fn recovering(look: &Look) -> Option<Verdict> {
             look.seen.iter().filter_map(|o| o.supervisor.present()?.hold.as_ref()).all(|h| h.order == COMPATIBLE);
         let sentence = if compatible {
             format!(
-                "{COMPATIBLE_OWNER} holds members; that ends by itself seconds after its last request, and at once by the errand: /var/vcap/jobs/bootstrap/bin/run"
+                "{COMPATIBLE_OWNER} holds members; that ends by itself seconds after its last request, and at once by the errand: `/var/vcap/jobs/bootstrap/bin/run`"
             )
         } else {
             "an order holds members; whoever gave it is at work".into()

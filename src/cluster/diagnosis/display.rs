@@ -113,7 +113,7 @@ fn pieces(text: &str) -> Vec<String> {
 }
 
 /// Of more words than this, what stands between backticks is no command.
-const LONGEST_QUOTE: usize = 6;
+const LONGEST_QUOTE: usize = 16;
 
 /// Each line that is wider than a terminal folded: a row of a table goes on under its second column, anything else
 /// under its beginning.

@@ -110,12 +110,21 @@ impl<'a> Look<'a> {
             members.sort_unstable();
             (w.cluster_conf_id, w.cluster_size, w.cluster_state_uuid, members.join(","))
         };
+        // Who receives a full copy while the view changes goes on listing the members of the view before, until the next
+        // change: a list that is shorter or longer than the component tells of no other one.
+        let whole = |(_, size, _, members): &View| {
+            usize::try_from(*size).is_ok_and(|size| size == members.split(',').filter(|m| !m.is_empty()).count())
+        };
+        let same = |one: &View, other: &View| {
+            let lists = whole(one) && whole(other);
+            (one.0, one.1, one.2) == (other.0, other.1, other.2) && (!lists || one.3 == other.3)
+        };
         let all: Vec<(&str, View)> = self.primary_members().map(|(o, w)| (o.member.name.as_str(), view(w))).collect();
-        let (_, first) = all.first()?;
+        let (_, first) = all.iter().find(|(_, view)| whole(view)).or(all.first())?;
         let told = |(name, (conf_id, size, _, members)): &(&str, View)| {
             format!("{name} is in view {} of {size} members, {members}", conf_id.unwrap_or_default())
         };
-        all.iter().any(|(_, view)| view != first).then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
+        all.iter().any(|(_, view)| !same(view, first)).then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
     }
 
     /// The names of those seen for which this holds, in one line.

@@ -23,7 +23,7 @@ pub(super) fn advice(look: &Look, code: ClusterCode, advice: Advice) -> Advice {
     let advice = if otherwise.code == code { otherwise.advice } else { advice };
     Advice {
         run: format!(
-            "Maintenance is on, so nothing is begun by itself: act by name, or end it with `/var/vcap/jobs/maintenance/bin/run off`, which first shows what would happen. Otherwise: {}",
+            "Maintenance is on, so nothing is begun by itself: act by name (`/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`), or end it with `/var/vcap/jobs/maintenance/bin/run off`, which first shows what would happen. Otherwise: {}",
             advice.run
         ),
         by_itself: "nothing is begun".into(),

@@ -119,7 +119,7 @@ pub(super) fn minority(look: &Look) -> Option<Verdict> {
         let mut evidence = look.why_unseen();
         evidence.extend(look.positions());
         evidence.extend(look.cut_links());
-        Verdict::of(sentence, evidence)
+        with_way_out(look, ClusterCode::MinorityOnly, Verdict::of(sentence, evidence))
     })
 }
 

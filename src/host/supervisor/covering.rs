@@ -65,7 +65,7 @@ fn set_aside(datadir: &DataDir, free: u64) -> Result<PathBuf> {
     anyhow::ensure!(
         free > size + size / 10,
         "this member's data is kept aside before a full copy replaces it, since it is not known that the cluster has all \
-         of it; it takes {} MiB, and {} MiB are free. Make room; or give it up without keeping it: {GIVE_UP} --delete",
+         of it; it takes {} MiB, and {} MiB are free. Make room; or give it up without keeping it: `{GIVE_UP} --delete`",
         size >> 20,
         free >> 20
     );

@@ -17,6 +17,7 @@
 mod ascent;
 mod asked;
 mod child;
+mod copied;
 mod covering;
 mod giving;
 mod leading;
@@ -105,6 +106,8 @@ enum Event {
     ClientsGone { left: Option<u64> },
     /// The system tables are of the server's version now.
     Upgraded(Result<()>),
+    /// What was copied in the life of this process is on disk, after so long.
+    OnDisk { pid: i32, synced: Result<Duration> },
     /// `mariadbd` is gone.
     Ended(Ended),
     /// A recovery of the cluster that this member led is over.
@@ -340,6 +343,10 @@ impl Supervising {
             }
             Event::LastLook(wsrep) => self.stop_after(wsrep.map(|w| *w)).map(|()| None),
             Event::ClientsGone { left } => self.clients_gone(left).map(|()| None),
+            Event::OnDisk { pid, synced } => {
+                self.brought_to_disk(pid, synced);
+                Ok(None)
+            }
             Event::Upgraded(result) => {
                 self.upgraded(result);
                 Ok(None)

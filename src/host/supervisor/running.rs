@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::ascent::Ascent;
+use super::copied::Syncing;
 use super::giving::Giving;
 use super::leaving::{Leaving, Stop};
 use super::pending::Pending;
@@ -67,8 +68,8 @@ pub(super) struct Running {
     pub(super) stood_without_quorum: Option<Position>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     pub(super) settled_in: Option<(Option<u64>, Instant)>,
-    /// Whether what its join wrote was brought to disk.
-    pub(super) on_disk: bool,
+    /// Bringing what a full copy wrote to disk.
+    pub(super) syncing: Syncing,
     /// After so long it settles again in the same view.
     pub(super) settle_again_after: Duration,
     pub(super) settling: Pending,
@@ -120,7 +121,7 @@ impl Running {
             without_quorum: None,
             stood_without_quorum: None,
             settled_in: None,
-            on_disk: mode != StartMode::Join,
+            syncing: Syncing::default(),
             settle_again_after: SETTLE_EVERY,
             settling: Pending::default(),
             disconnected: None,
@@ -347,6 +348,7 @@ impl Supervising {
             }
         }
         self.remember(&wsrep);
+        self.bring_to_disk();
     }
 
     /// Keeps which primary view this member is in, and what Galera itself forgets.
@@ -364,11 +366,15 @@ impl Supervising {
         // Clients are served from now on: what they are told of must not pass for a broken transfer.
         let serves = matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced);
         let begun = self.memory.begun && self.memory.beginning.is_some();
+        let copied = self.copied_in();
         self.keep(|memory| {
             if begun {
                 memory.began_in(view.as_ref(), wsrep.gcomm_uuid);
             }
             if serves {
+                if let Some(boot) = copied {
+                    memory.copied(boot);
+                }
                 memory.joined();
             }
             if let Some(view) = view {

@@ -19,7 +19,6 @@ use crate::galera::log_lines::begun_at;
 use crate::galera::position::Position;
 use crate::galera::wsrep::Wsrep;
 use crate::host::datadir::DataDir;
-use crate::host::files::sync_disk_of;
 use crate::host::processes::find_mariadbd;
 use crate::host::{mariadbd, seed, sql, upgrade};
 use crate::log;
@@ -137,7 +136,13 @@ impl Supervising {
             members: inquiry.members,
             expected: self.config.cluster.members.iter().map(|m| m.id.clone()).collect(),
         };
-        self.keep(|memory| memory.settle(settled))?;
+        let copied = self.copied_in();
+        self.keep(|memory| {
+            if let Some(boot) = copied {
+                memory.copied(boot);
+            }
+            memory.settle(settled);
+        })?;
         // Only now: whoever joins waits for the lineage, and not for a user that cannot be made.
         let seeded = inquiry.seeded?;
         let Stage::Running(running) = &mut self.stage else {
@@ -154,9 +159,6 @@ impl Supervising {
         running.settled_in = Some((inquiry.conf_id, Instant::now()));
         running.settle_again_after = if whole { SETTLE_EVERY } else { SETTLE_SOON };
         running.stood_without_quorum = None;
-        if !std::mem::replace(&mut running.on_disk, true) {
-            bring_to_disk(&self.config);
-        }
         if !again || !seeded.is_empty() {
             log::info("synced", &[("size", &wsrep.cluster_size), ("seeded", &seeded.join(", "))]);
             let details = json!({ "position": position, "size": wsrep.cluster_size, "seeded": seeded });
@@ -261,19 +263,6 @@ impl Supervising {
             group: None,
         }
     }
-}
-
-/// The scripts of a full copy write files that nobody syncs but InnoDB its own: a disk that fails soon after would leave
-/// torn definitions of tables, with which a member is voted out. It may take as long as the disk does, so nobody waits for it.
-fn bring_to_disk(config: &MemberConfig) {
-    let data_dir = config.mariadb.data_dir.clone();
-    std::thread::spawn(move || {
-        let begun = Instant::now();
-        match sync_disk_of(&data_dir) {
-            Ok(()) => log::info("data.on_disk", &[("after_ms", &begun.elapsed().as_millis())]),
-            Err(e) => log::error("data.not_on_disk", &[("why", &format!("{e:#}"))]),
-        }
-    });
 }
 
 /// Whether all that came before the view on disk is applied here. Galera writes the file the moment that the group

@@ -382,8 +382,9 @@ impl Supervising {
         if let Some((process, _)) = find_mariadbd(&self.config.mariadb.defaults_file) {
             bail!("mariadbd runs already (process {}); somebody else started it", process.pid);
         }
-        if let Some(position) = position {
-            self.confirm(position)?;
+        match position {
+            Some(position) => self.confirm(position)?,
+            None => self.datadir.withdraw_claim(self.store.dir())?,
         }
         let mode = how.mode();
         match mode {

@@ -248,4 +248,11 @@ fn d9_well_by_views_of_different_moments_takes_a_second_look() {
     let mut swapped = three(2);
     swapped.wsrep.as_mut().unwrap().incoming_addresses = "10.0.0.2:3306,10.0.0.0:3306,10.0.0.1:3306".into();
     assert!(!diagnose(&cluster(3), &all([three(0), three(1), swapped])).needs_second_look, "the order says nothing");
+    // Measured: who receives a full copy while the view changes lists the members of the view before.
+    for views in [
+        all([three(0), three(1), three(2).wsrep(|w| w.incoming_addresses = "10.0.0.0:3306,10.0.0.1:3306".into())]),
+        all([three(0).wsrep(|w| w.incoming_addresses = "10.0.0.1:3306".into()), three(1), three(2)]),
+    ] {
+        assert!(!diagnose(&cluster(3), &views).needs_second_look, "a list of another size is of another view");
+    }
 }

@@ -175,6 +175,39 @@ RSpec.describe 'damaged and misleading evidence', type: :cluster do
     end
   end
 
+  it 'power is lost before a full copy is on disk: it is copied once more, and nothing is begun from it' do
+    write(0, 'before the copy')
+    # The VMs of a lab share their machine's boot, so the memory of the one that was copied to is made to tell of another.
+    copied_in_another_boot = lambda do
+      file = lab.vm(1).vcap('store', 'mariadb', 'galera', 'memory.json')
+      memory = JSON.parse(File.read(file))
+      memory['content']['copied'] = SecureRandom.uuid
+      File.write(file, JSON.dump(memory))
+    end
+    copies = -> { log(1, 'mariadb/mariadb.err.log').scan('SST completed on joiner').size }
+    before = copies.call
+    lab.power_off(1)
+    copied_in_another_boot.call
+    lab.power_on(1)
+    wait_healthy
+    expect(log(1)).to include('its files may be torn')
+    expect(copies.call).to eq(before + 1)
+    wait('what was copied to be on disk') { memory(1)['copied'].nil? }
+    lab.power_off(*lab.instances)
+    copied_in_another_boot.call
+    forget_views_of_the_dead
+    lab.power_on(*lab.instances)
+    wait_healthy
+    expect(lineage(0).last.first).not_to eq('mysql/1')
+    expect(copies.call).to eq(before + 2)
+    expect_nothing_lost
+  end
+
+  # Of VMs that are off.
+  def forget_views_of_the_dead
+    lab.members.each { |i| FileUtils.rm_f(lab.vm(i).vcap('store', 'mariadb', 'data', 'gvwstate.dat')) }
+  end
+
   it 'the disk of one member is full: it stands and says so, the others serve, and it comes back' do
     lab.stop(2)
     lab.exec(2, 'sh', '-c', 'cp -a /var/vcap/store /tmp/store && mount -t tmpfs -o size=400m tmpfs /var/vcap/store && cp -a /tmp/store/. /var/vcap/store && rm -rf /tmp/store')

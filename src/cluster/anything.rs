@@ -60,7 +60,10 @@ fn turned(o: Observation, kind: u8, drawn: u64) -> Observation {
     match kind % 24 {
         0 => o.without_supervisor(),
         1 => o.bounded(),
-        2 => o.unknown(one(&[Unknown::NotLookedYet, Unknown::NoPosition, Unknown::Failed, Unknown::JoinBroke], drawn)),
+        2 => o.unknown(one(
+            &[Unknown::NotLookedYet, Unknown::NoPosition, Unknown::Failed, Unknown::JoinBroke, Unknown::NotOnDisk],
+            drawn,
+        )),
         3 if o.position.position().is_some() => o.of_history(u128::from(1 + drawn % 2)),
         4 => {
             let n = u32::try_from(drawn >> 8).unwrap_or_default() % MOST;

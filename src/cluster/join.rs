@@ -331,7 +331,7 @@ mod tests {
         let known = || remembered(1, &[(1, 0)]);
         let remembers_more: Memory = Remembered { last_position: Position::new(H, 37), ..known() }.into();
         let (from, incarnation) = (Position::new(H, 30), Some(Uuid::from_u128(2)));
-        let joining = Some(Joining { from, incarnation, print: None, overwritten: false });
+        let joining = Some(Joining { from, incarnation, print: None, overwritten: false, boot: None });
         let failed_join: Memory = Remembered { joining, ..known() }.into();
         let damaged = Memory::torn("torn".into());
         let passed: Memory = Remembered { superseded: true, passed_at: Position::new(H, 40), ..known() }.into();

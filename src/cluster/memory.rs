@@ -24,8 +24,8 @@ pub struct Remembered {
     pub last_position: Option<Position>,
     /// A join that began and has not ended in Synced.
     pub joining: Option<Joining>,
-    /// The boot of its VM in which a full copy brought its data, until that is known to be on disk: after another boot its
-    /// files may be torn.
+    /// The boot of its VM in which a full copy began to write its data, until that is known to be on disk: in any other boot
+    /// its files may be torn. Nil, which no boot is, where the disk failed to take it.
     #[serde(default)]
     pub copied: Option<Uuid>,
     /// The very first bootstrap began here and has not ended in Synced: nobody was served yet, so it may
@@ -156,6 +156,9 @@ pub struct Joining {
     /// Whether a full copy was seen to write into the data directory: what was there before is gone.
     #[serde(default)]
     pub overwritten: bool,
+    /// The boot of the VM in which it began.
+    #[serde(default)]
+    pub boot: Option<Uuid>,
 }
 
 /// The names, sizes and times of all files that hold data, as one number: equal where none of them was touched.
@@ -406,7 +409,13 @@ impl Memory {
 
     /// A join of a component with this lineage begins, from here; none where the position is not known. From
     /// now on the data may be replaced, and this says that it was judged.
-    pub fn begin_join(&mut self, from: Option<Position>, lineage: &Lineage, print: Option<DataPrint>) {
+    pub fn begin_join(
+        &mut self,
+        from: Option<Position>,
+        lineage: &Lineage,
+        print: Option<DataPrint>,
+        boot: Option<Uuid>,
+    ) {
         let memory = &mut self.0;
         memory.strange = None;
         // What an earlier join brought stays part of what was joined then.
@@ -414,7 +423,7 @@ impl Memory {
         let earlier = memory.joining.take();
         let overwritten = earlier.as_ref().is_some_and(|joining| joining.overwritten);
         let from = from.or(earlier.and_then(|joining| joining.from));
-        memory.joining = Some(Joining { from, incarnation: lineage.newest().map(|i| i.id), print, overwritten });
+        memory.joining = Some(Joining { from, incarnation: lineage.newest().map(|i| i.id), print, overwritten, boot });
         if !lineage.is_empty() {
             // The join was judged: what this member has is of the past that both lineages have in common.
             let own = memory.incarnation.filter(|id| lineage.has(*id));
@@ -426,10 +435,12 @@ impl Memory {
         memory.beginning = None;
     }
 
-    /// A full copy was seen to write into the data directory.
-    pub fn overwritten(&mut self) {
+    /// A full copy was seen to write into the data directory, in this boot of the VM. Nobody syncs what the scripts of a copy
+    /// write, but the storage engine its own files.
+    pub fn overwritten(&mut self, boot: Option<Uuid>) {
         if let Some(joining) = &mut self.0.joining {
             joining.overwritten = true;
+            self.0.copied = boot.or(Some(Uuid::NIL));
         }
     }
 
@@ -447,15 +458,14 @@ impl Memory {
         }
     }
 
-    /// A full copy, in this boot of the VM, brought the data that it serves with. Nobody syncs what the scripts of a copy
-    /// write, but the storage engine its own files.
-    pub fn copied(&mut self, boot: Uuid) {
-        self.0.copied = Some(boot);
-    }
-
-    /// All that was copied is on disk.
+    /// All that was copied is on disk; or a person goes on from it, whatever it is.
     pub fn on_disk(&mut self) {
         self.0.copied = None;
+    }
+
+    /// The disk failed to take what was copied. The kernel tells that once, and counts it as written from then on.
+    pub fn not_on_disk(&mut self) {
+        self.0.copied = Some(Uuid::NIL);
     }
 
     /// The join that was under way brought this member into its component: from now on it takes part.
@@ -597,6 +607,7 @@ impl Memory {
             accounted: earlier.accounted,
             explained: earlier.explained,
             explained_as: earlier.explained_as,
+            copied: earlier.copied,
             strange: earlier.strange,
             announced: earlier.announced,
             company: earlier.company,
@@ -637,13 +648,13 @@ mod tests {
         let id = |n| Some(Uuid::from_u128(n));
         let mut memory =
             Memory::from(Remembered { lineage: lineage(&[(1, 0)]), incarnation: id(1), ..Remembered::default() });
-        memory.begin_join(Some(at(7)), &lineage(&[(1, 0), (2, 7)]), None);
+        memory.begin_join(Some(at(7)), &lineage(&[(1, 0), (2, 7)]), None, None);
         assert_eq!(memory.incarnation_at(at(7)), id(1), "nothing came yet");
         assert_eq!(memory.incarnation_at(at(11)), id(2), "it caught up by IST, and was killed");
         assert_eq!(memory.lineage.incarnations().len(), 2);
-        memory.begin_join(Some(at(11)), &lineage(&[(1, 0), (2, 7)]), None);
+        memory.begin_join(Some(at(11)), &lineage(&[(1, 0), (2, 7)]), None, None);
         assert_eq!(memory.incarnation_at(at(11)), id(2), "and once more");
-        memory.begin_join(None, &lineage(&[(1, 0), (2, 7), (3, 20)]), None);
+        memory.begin_join(None, &lineage(&[(1, 0), (2, 7), (3, 20)]), None, None);
         assert_eq!(memory.joining.as_ref().unwrap().from, Some(at(11)), "a transfer was interrupted");
         assert_eq!(memory.incarnation_at(at(30)), id(3));
     }
@@ -688,7 +699,7 @@ mod tests {
             let own = lineage(&[(1, 0), (2, 7)]);
             let mut memory = Memory::from(Remembered { lineage: own, incarnation: id(2), ..Remembered::default() });
             let component = lineage(&component);
-            memory.begin_join(Some(at(7)), &component, None);
+            memory.begin_join(Some(at(7)), &component, None, None);
             assert_eq!((memory.incarnation_at(at(7)), &memory.lineage), (id(1), &component));
             assert_eq!(memory.incarnation_at(at(8)), component.newest().map(|i| i.id));
         }

@@ -208,8 +208,13 @@ fn a5_scale_in_leaves_the_only_copy_in_a_split_brain_and_in_maintenance() {
 #[test]
 // A1: where a join broke off and the data is not there any more, there is none: that is no unknown position.
 fn a1_no_data_after_a_join_that_broke_off_is_no_data() {
-    let joining =
-        Joining { from: Some(at(30)), incarnation: Some(Uuid::from_u128(1)), print: None, overwritten: false };
+    let joining = Joining {
+        from: Some(at(30)),
+        incarnation: Some(Uuid::from_u128(1)),
+        print: None,
+        overwritten: false,
+        boot: None,
+    };
     let memory: Memory = Remembered { joining: Some(joining), ..(*remembering(&[(1, 0)])).clone() }.into();
     let stands = at_rest(&empty(2).disk, &memory, &Trace::default());
     assert!(matches!(stands, AtRest::Stands(Standing::Unknown { why: Unknown::DataGone, .. })), "{stands:?}");
@@ -344,8 +349,13 @@ fn f2_a_person_is_told_where_few_are_told() {
 fn a12_a_joiner_that_lost_its_component_has_not_caught_up() {
     let lost = |joining: bool| {
         non_primary(1, 50, 1).saved(view(1, 9, &[0, 1])).with(|o| {
-            o.memory.joining =
-                joining.then(|| Joining { from: Some(at(30)), incarnation: None, print: None, overwritten: false });
+            o.memory.joining = joining.then(|| Joining {
+                from: Some(at(30)),
+                incarnation: None,
+                print: None,
+                overwritten: false,
+                boot: None,
+            });
         })
     };
     let view = view(1, 9, &[0, 1]).present().cloned().unwrap();

@@ -82,6 +82,8 @@ pub enum Unknown {
     DataGone,
     /// The others voted it out: its data differs from theirs.
     VotedOut,
+    /// A full copy was not known to be on disk when the VM went down: its files may be torn. It has served with them.
+    NotOnDisk,
     /// Looking failed.
     Failed,
 }
@@ -240,12 +242,15 @@ pub fn at_rest(disk: &Disk, memory: &Memory, trace: &Trace) -> AtRest {
     if (trace.voted_out && zeroed || memory.voted_out) && disk.has_data() {
         return AtRest::MustRecover(Doubt::VotedOut);
     }
-    let torn = disk.has_data() && memory.copied.is_some_and(|boot| trace.boot != Some(boot));
+    let another = |boot: Uuid| trace.boot != Some(boot);
+    let torn = disk.has_data() && memory.copied.is_some_and(another);
     if let Some(joining) = memory.joining.as_ref().filter(|_| zeroed && !trace.joined && disk.has_data()) {
         return join_broke(joining, trace, torn);
     }
-    // The server syncs its own files only, also at a stop in order.
-    if torn {
+    // The server syncs its own files only, also at a stop in order. A copy may have come and gone without being seen: Galera
+    // writes its file when that is done, long before the member is Joined.
+    let unseen = |joining: &Joining| joining.boot.is_some_and(another) && !joining.untouched(trace);
+    if torn || disk.has_data() && memory.joining.as_ref().is_some_and(unseen) {
         return AtRest::MustRecover(Doubt::NotOnDisk);
     }
     // Galera writes its file before the storage engine is shut down. A server that is killed in between claims what its disk
@@ -269,17 +274,23 @@ pub fn at_rest(disk: &Disk, memory: &Memory, trace: &Trace) -> AtRest {
     AtRest::MustRecover(Doubt::None)
 }
 
+impl Joining {
+    /// Whether nothing but an incremental transfer, if anything, has touched the data since it began.
+    fn untouched(&self, trace: &Trace) -> bool {
+        trace.print.is_some() && self.print == trace.print || trace.incremental
+    }
+}
+
 /// A join has not ended. Galera zeroes `grastate.dat` when it *asks* for state, before a donor is found and before one
 /// byte moves (galera/src/replicator_str.cpp): until something was written, all of the member's data is there.
 fn join_broke(joining: &Joining, trace: &Trace, torn: bool) -> AtRest {
-    let same = trace.print.is_some() && joining.print == trace.print;
     if joining.overwritten || trace.half_copied || joining.from.is_none() {
         return AtRest::Stands(Standing::unknown(
             Unknown::TransferInterrupted,
             "a full copy into this member was interrupted; its data directory may be incomplete",
         ));
     }
-    AtRest::MustRecover(match same || trace.incremental {
+    AtRest::MustRecover(match joining.untouched(trace) {
         true if torn => Doubt::NotOnDisk,
         true => Doubt::JoinBroke,
         false => Doubt::JoinUncertain,
@@ -320,10 +331,8 @@ pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory, doubt
         )
         .within(bound),
         (Doubt::NotOnDisk, ..) => Standing::unknown(
-            Unknown::JoinBroke,
-            format!(
-                "a full copy into this member was not on disk yet when its VM went down, and its files may be torn; what the storage engine has goes to {position}"
-            ),
+            Unknown::NotOnDisk,
+            format!("{NOT_ON_DISK}; what the storage engine has goes to {position}"),
         )
         .within(bound),
         (Doubt::None, Some(_), _) if disk.claims(*position) => {
@@ -347,6 +356,22 @@ pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory, doubt
     }
 }
 
+/// Where a member stands whose recovery failed: asked again soon, unless it is known why.
+pub fn recovery_failed(doubt: Doubt, why: &str) -> Standing {
+    match doubt {
+        Doubt::NotOnDisk => Standing::unknown(
+            Unknown::NotOnDisk,
+            format!("{NOT_ON_DISK}, and the storage engine tells no position: {why}"),
+        ),
+        Doubt::None | Doubt::JoinBroke | Doubt::JoinUncertain | Doubt::VotedOut => {
+            Standing::unknown(Unknown::Failed, why)
+        }
+    }
+}
+
+const NOT_ON_DISK: &str =
+    "a full copy into this member was not on disk yet when its VM went down, and its files may be torn";
+
 fn disagree(position: Position, other: Uuid) -> Standing {
     Standing::unknown(
         Unknown::WitnessesDisagree,
@@ -363,10 +388,11 @@ pub fn standing(
     disk: &Disk,
     memory: &Memory,
     resting: Option<&Standing>,
+    boot: Option<Uuid>,
 ) -> Standing {
     let Some(process) = process.filter(|p| !p.recovering) else {
         // Where nobody has looked yet, the file's word is all there is.
-        let as_told = Trace { ended: true, ..Trace::default() };
+        let as_told = Trace { ended: true, boot, ..Trace::default() };
         return match (resting, at_rest(disk, memory, &as_told)) {
             (Some(known), _) => known.clone(),
             (None, AtRest::Stands(standing)) => standing,
@@ -448,7 +474,7 @@ mod tests {
     }
 
     fn joins(from: Option<u64>) -> Remembered {
-        let joining = Joining { from: from.map(at), incarnation: None, print: PRINT, overwritten: false };
+        let joining = Joining { from: from.map(at), incarnation: None, print: PRINT, overwritten: false, boot: None };
         Remembered { joining: Some(joining), ..Remembered::default() }
     }
 
@@ -461,6 +487,16 @@ mod tests {
         let (this, another) = (Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)));
         let copied = |boot, joins| remembers(Remembered { copied: boot, ..joins });
         let (safe, torn) = (copied(this, known_as_of(9)), copied(another, known_as_of(9)));
+        let failed = {
+            let mut memory = safe.clone();
+            memory.not_on_disk();
+            memory
+        };
+        let unseen = |boot| {
+            let mut memory = remembers(joins(Some(9)));
+            memory.joining.as_mut().unwrap().boot = boot;
+            memory
+        };
         let user_data = Disk { user_databases: true, ..disk(File::Absent, None) };
         for (disk, memory, expected, why) in [
             (disk(grastate(H, 13), Some(H)), &fresh, "clean stop", "a clean stop"),
@@ -487,6 +523,14 @@ mod tests {
             (disk(grastate(H, -1), Some(H)), &safe, "recover", "copied, and killed in the same boot"),
             (disk(grastate(H, -1), Some(H)), &torn, "recover, NotOnDisk", "copied, and its power lost before a sync"),
             (disk(File::Absent, None), &torn, "DataGone", "what was copied is gone"),
+            (disk(grastate(H, -1), Some(H)), &unseen(this), "recover", "a copy may have come unseen, in this boot"),
+            (
+                disk(grastate(H, -1), Some(H)),
+                &unseen(another),
+                "recover, NotOnDisk",
+                "the same, and its power was lost",
+            ),
+            (disk(grastate(H, -1), Some(H)), &failed, "recover, NotOnDisk", "the disk failed to take it, in this boot"),
         ] {
             let ended = Trace { ended: true, boot: this, ..Trace::default() };
             assert_eq!(word(at_rest(&disk, memory, &ended)), expected, "{why}");
@@ -521,7 +565,7 @@ mod tests {
         let touched = trace(false, false, false, Some(DataPrint(8)), false);
         let overwritten = |of: Remembered| {
             let mut memory = Memory::from(of);
-            memory.overwritten();
+            memory.overwritten(None);
             memory
         };
         for (memory, trace, expected, why) in [
@@ -659,9 +703,9 @@ mod tests {
         };
         let disk = disk(grastate(H, -1), Some(H));
         let memory = Memory::default();
-        let stands = standing(Some(&waiting), None, &disk, &memory, None);
+        let stands = standing(Some(&waiting), None, &disk, &memory, None, None);
         assert_eq!(stands, Standing::At { position: at(20_626_756), from: Provenance::StartArgument });
         let receiving = Process { state_transfer: true, ..waiting };
-        assert_eq!(standing(Some(&receiving), None, &disk, &memory, None).position(), None);
+        assert_eq!(standing(Some(&receiving), None, &disk, &memory, None, None).position(), None);
     }
 }

@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::galera::uuid::Uuid;
+
 /// Seconds since the epoch.
 pub fn seconds_since_epoch() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs()).unwrap_or_default()
@@ -33,6 +35,11 @@ impl Uptime {
     pub fn since(&self, earlier: &Uptime) -> Option<u64> {
         (!self.boot.is_empty() && self.boot == earlier.boot).then(|| self.seconds.saturating_sub(earlier.seconds))
     }
+}
+
+/// The boot of the VM, where it is known.
+pub fn boot() -> Option<Uuid> {
+    boot_id().parse().ok()
 }
 
 /// What tells one boot of the VM from any other.

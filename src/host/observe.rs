@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::asking::{Asking, NO_ANSWER};
-use super::clock::{boot_id, seconds_since_epoch};
+use super::clock::{boot, boot_id, seconds_since_epoch};
 use super::datadir::DataDir;
 use super::disk_probe::DiskProbe;
 use super::journal::Journal;
@@ -68,7 +68,7 @@ pub fn at_hand(
     let process = find_mariadbd(&config.mariadb.defaults_file).map(|(_, process)| process);
     let (sql, wsrep) = sql;
     let resting = supervisor.present().map(|s| &s.position);
-    let position = standing(process.as_ref(), wsrep.as_ref(), &disk, &memory, resting);
+    let position = standing(process.as_ref(), wsrep.as_ref(), &disk, &memory, resting, boot());
     Observation {
         member: identity(config, me),
         at: log::now(),

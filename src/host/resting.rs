@@ -3,12 +3,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::clock::boot_id;
+use super::clock::boot;
 use super::datadir::DataDir;
 use super::mariadbd;
 use crate::cluster::memory::{DataPrint, Memory};
 use crate::cluster::observation::Disk;
-use crate::cluster::standing::{AtRest, Doubt, Standing, Trace, Unknown, after_recovery, at_rest, begun_unseen};
+use crate::cluster::standing::{
+    AtRest, Doubt, Standing, Trace, after_recovery, at_rest, begun_unseen, recovery_failed,
+};
 use crate::config::MemberConfig;
 use crate::galera::log_lines::begun_at;
 use crate::galera::position::Position;
@@ -38,14 +40,14 @@ pub fn find(config: &MemberConfig, disk: &Disk, memory: &Memory, stop: &AtomicBo
     let trace = Trace {
         print: if joins { datadir.print().ok() } else { None },
         half_copied: joins && datadir.half_copied(),
-        boot: boot_id().parse().ok(),
+        boot: boot(),
         ..Trace::said_by(&mariadbd::last_life(config), memory)
     };
     let (standing, doubt) = match at_rest(disk, memory, &trace) {
         AtRest::Stands(standing) => (standing, Doubt::None),
         AtRest::MustRecover(doubt) => match mariadbd::recover(config, stop) {
             Ok(recovered) => (after_recovery(disk, &recovered, memory, doubt), doubt),
-            Err(e) => (Standing::unknown(Unknown::Failed, format!("{e:#}")), doubt),
+            Err(e) => (recovery_failed(doubt, &format!("{e:#}")), doubt),
         },
     };
     // Recovery has written to the data that it looked at; from here on it is to stay the same again.

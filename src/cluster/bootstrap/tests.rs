@@ -675,6 +675,19 @@ fn q11_g14_a1_a4_a5_a10_b4_d3_t1_t4_t10_what_a_person_decides_is_named_and_nothi
     for (views, expected) in [
         (vec![seen(down(0, 40)), seen(down(1, 41)), silent(2)], "--node mysql/1 --accept-missing mysql/2"),
         (
+            vec![seen(down(0, 40)), seen(broke(1, 41)), silent(2)],
+            "--node mysql/0 --accept-missing mysql/1 --accept-missing mysql/2",
+        ),
+        // It has served with what may be torn, and may have acknowledged more than the others have.
+        (
+            vec![seen(down(0, 40)), seen(within(1, Unknown::NotOnDisk, 41)), silent(2)],
+            "--node mysql/1 --accept-missing mysql/2",
+        ),
+        (
+            vec![seen(gone(0)), seen(broke(1, 41)), silent(2)],
+            "--node mysql/1 --accept-missing mysql/0 --accept-missing mysql/2",
+        ),
+        (
             vec![seen(down(0, 40).of_history(5)), seen(down(1, 41)), silent(2)],
             "--node mysql/1 --accept-missing mysql/0 --accept-missing mysql/2",
         ),

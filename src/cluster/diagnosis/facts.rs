@@ -104,27 +104,24 @@ impl<'a> Look<'a> {
     /// That the members of the primary component do not describe the same view of it, and how: they were seen at different
     /// moments, between which it changed.
     pub(super) fn views_disagree(&self) -> Option<String> {
-        type View = (Option<u64>, u32, Option<Uuid>, String);
+        type View = ((Option<u64>, u32, Option<Uuid>), Option<String>);
         let view = |w: &Wsrep| -> View {
             let mut members: Vec<&str> = w.incoming_addresses.split(',').map(str::trim).collect();
             members.sort_unstable();
-            (w.cluster_conf_id, w.cluster_size, w.cluster_state_uuid, members.join(","))
-        };
-        // Who receives a full copy while the view changes goes on listing the members of the view before, until the next
-        // change: a list that is shorter or longer than the component tells of no other one.
-        let whole = |(_, size, _, members): &View| {
-            usize::try_from(*size).is_ok_and(|size| size == members.split(',').filter(|m| !m.is_empty()).count())
-        };
-        let same = |one: &View, other: &View| {
-            let lists = whole(one) && whole(other);
-            (one.0, one.1, one.2) == (other.0, other.1, other.2) && (!lists || one.3 == other.3)
+            // A list of another view says nothing of this one.
+            let members = w.lists_all().then(|| members.join(","));
+            ((w.cluster_conf_id, w.cluster_size, w.cluster_state_uuid), members)
         };
         let all: Vec<(&str, View)> = self.primary_members().map(|(o, w)| (o.member.name.as_str(), view(w))).collect();
-        let (_, first) = all.iter().find(|(_, view)| whole(view)).or(all.first())?;
-        let told = |(name, (conf_id, size, _, members)): &(&str, View)| {
+        let (_, (first, _)) = all.first()?;
+        let mut lists: Vec<&String> = all.iter().filter_map(|(_, (_, members))| members.as_ref()).collect();
+        lists.dedup();
+        let told = |(name, ((conf_id, size, _), members)): &(&str, View)| {
+            let members = members.as_deref().unwrap_or("whose names it does not list");
             format!("{name} is in view {} of {size} members, {members}", conf_id.unwrap_or_default())
         };
-        all.iter().any(|(_, view)| !same(view, first)).then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
+        let differ = lists.len() > 1 || all.iter().any(|(_, (view, _))| view != first);
+        differ.then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
     }
 
     /// The names of those seen for which this holds, in one line.

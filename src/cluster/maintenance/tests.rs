@@ -182,8 +182,9 @@ fn h4_m6_what_is_under_way_is_listed() {
             }
         })
     };
-    let broken = down(1, 9)
-        .with(|o| o.memory.joining = Some(Joining { from: None, incarnation: None, print: None, overwritten: false }));
+    let broken = down(1, 9).with(|o| {
+        o.memory.joining = Some(Joining { from: None, incarnation: None, print: None, overwritten: false, boot: None })
+    });
     let donor = primary(1, 9, &[0, 1])
         .state(crate::galera::wsrep::ClusterStatus::Primary, crate::galera::wsrep::LocalState::Donor);
     let transfer = running(1, 9).with(|o| o.process.as_mut().unwrap().state_transfer = true);

@@ -219,7 +219,9 @@ pub fn happen(rules: &Rules, world: &mut World, act: &Act) {
                 let node = &mut world.nodes[member];
                 (node.clean, node.safe, node.mixture) = (false, false, overwritten);
                 if overwritten {
-                    node.memory.overwritten();
+                    node.memory.overwritten(None);
+                    // What is written is on disk here.
+                    node.memory.on_disk();
                     node.data = node.data.as_ref().map(|_| Vec::new());
                 }
             }
@@ -421,7 +423,7 @@ fn begin_join(world: &mut World, i: usize, lineage: &Lineage, because: &MayJoin)
     let from = position(world, i);
     set_view_aside(world, i);
     let memory = &mut world.nodes[i].memory;
-    memory.begin_join(from, lineage, None);
+    memory.begin_join(from, lineage, None, None);
     memory.starts(false);
     memory.runs(OURS);
 }

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::{Stage, Supervising};
 use crate::cluster::observation::{Standstill, StartMode};
-use crate::galera::log_lines::{TransferKind, donor_found, ist_progress, queues_for_donor, transfer_kind};
+use crate::galera::log_lines::{
+    TransferKind, donor_found, full_copy_came, ist_progress, queues_for_donor, transfer_kind,
+};
 use crate::galera::wsrep::LocalState;
+use crate::host::clock::boot;
 use crate::host::{mariadbd, processes};
 
 /// No primary component is seen for so long, and a member that was started to join one decides anew. Galera itself
@@ -194,8 +197,9 @@ impl Supervising {
             done: stored.wrapping_add(applied).wrapping_add(ist_progress(&log)),
         };
         running.ascent.look(glimpse, Instant::now());
-        if running.ascent.overwrites() && self.memory.joining.as_ref().is_some_and(|joining| !joining.overwritten) {
-            self.keep(|memory| memory.overwritten())?;
+        let overwrites = running.ascent.overwrites() || full_copy_came(&log);
+        if overwrites && self.memory.joining.as_ref().is_some_and(|joining| !joining.overwritten) {
+            self.keep(|memory| memory.overwritten(boot()))?;
         }
         if self.memory.joining.is_some()
             && let Some(view) = self.datadir.look().saved_view.present()

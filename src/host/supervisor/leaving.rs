@@ -185,7 +185,7 @@ impl Supervising {
         let Some(Stop { why, limit, reason, .. }) = running.stop.take() else {
             return Ok(());
         };
-        let (child, mode) = (running.child.clone(), running.mode);
+        let (child, mode, log_since) = (running.child.clone(), running.mode, running.log_since);
         let heard = running.sql_was_open;
         let last = running.last.clone();
         let status = fresh.as_ref().or(last.as_ref()).map(|w| w.cluster_status);
@@ -218,6 +218,7 @@ impl Supervising {
         self.enter(Stage::Stopping(Box::new(Stopping {
             child,
             mode,
+            log_since,
             why,
             deadline,
             killed: !heard,
@@ -281,6 +282,7 @@ impl Supervising {
                 self.journal
                     .record("mariadbd.died", json!({ "status": ended.text, "mode": running.mode, "errors": errors }));
                 self.end_orphaned_transfers();
+                self.notice_copy_since(running.log_since).unwrap_or_else(not_kept);
                 // It was ahead of the component that it joined. Galera aborts, and zeroes grastate.dat as an
                 // interrupted transfer does; the next start must not take it for one.
                 if evidence(&mariadbd::error_log_since(&self.config, running.log_since))
@@ -301,6 +303,7 @@ impl Supervising {
 
     fn stopped(&mut self, stopping: &Stopping, ended: &Ended) -> Result<Option<Exit>> {
         self.end_orphaned_transfers();
+        self.notice_copy_since(stopping.log_since).unwrap_or_else(not_kept);
         if let Some(view) = &stopping.view {
             self.datadir.put_view_back(view).unwrap_or_else(not_kept);
         }
@@ -318,6 +321,7 @@ impl Supervising {
                 if clean.is_some() && !stopping.alone {
                     self.say_goodbye();
                 }
+                self.bring_to_disk_at_the_end(stopping.deadline);
                 Ok(Some(Exit::Done))
             }
             StopReason::GivenUp => {

@@ -132,6 +132,8 @@ enum Stage {
 struct Stopping {
     child: ChildHandle,
     mode: StartMode,
+    /// Where the error log's lines of this life begin.
+    log_since: u64,
     why: StopReason,
     /// SIGKILL then.
     deadline: Instant,

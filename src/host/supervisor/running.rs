@@ -7,7 +7,6 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::ascent::Ascent;
-use super::copied::Syncing;
 use super::giving::Giving;
 use super::leaving::{Leaving, Stop};
 use super::pending::Pending;
@@ -68,8 +67,8 @@ pub(super) struct Running {
     pub(super) stood_without_quorum: Option<Position>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     pub(super) settled_in: Option<(Option<u64>, Instant)>,
-    /// Bringing what a full copy wrote to disk.
-    pub(super) syncing: Syncing,
+    /// Whether what a full copy wrote is being brought to disk.
+    pub(super) syncing: bool,
     /// After so long it settles again in the same view.
     pub(super) settle_again_after: Duration,
     pub(super) settling: Pending,
@@ -121,7 +120,7 @@ impl Running {
             without_quorum: None,
             stood_without_quorum: None,
             settled_in: None,
-            syncing: Syncing::default(),
+            syncing: false,
             settle_again_after: SETTLE_EVERY,
             settling: Pending::default(),
             disconnected: None,
@@ -327,7 +326,8 @@ impl Supervising {
         running.last.clone_from(&wsrep);
         let Some(wsrep) = wsrep else { return };
         // Kept at each look until it is: a disk that is full takes it later.
-        if (changed || self.memory.beginning.is_some())
+        let unwritten = self.memory.beginning.is_some() || self.memory.joining.is_some();
+        if (changed || unwritten)
             && let Err(e) = self.remember_view(&wsrep)
         {
             log::error("memory.not_kept", &[("why", &format!("{e:#}"))]);
@@ -366,15 +366,12 @@ impl Supervising {
         // Clients are served from now on: what they are told of must not pass for a broken transfer.
         let serves = matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced);
         let begun = self.memory.begun && self.memory.beginning.is_some();
-        let copied = self.copied_in();
+        self.notice_copy()?;
         self.keep(|memory| {
             if begun {
                 memory.began_in(view.as_ref(), wsrep.gcomm_uuid);
             }
             if serves {
-                if let Some(boot) = copied {
-                    memory.copied(boot);
-                }
                 memory.joined();
             }
             if let Some(view) = view {

@@ -136,13 +136,8 @@ impl Supervising {
             members: inquiry.members,
             expected: self.config.cluster.members.iter().map(|m| m.id.clone()).collect(),
         };
-        let copied = self.copied_in();
-        self.keep(|memory| {
-            if let Some(boot) = copied {
-                memory.copied(boot);
-            }
-            memory.settle(settled);
-        })?;
+        self.notice_copy()?;
+        self.keep(|memory| memory.settle(settled))?;
         // Only now: whoever joins waits for the lineage, and not for a user that cannot be made.
         let seeded = inquiry.seeded?;
         let Stage::Running(running) = &mut self.stage else {

@@ -22,6 +22,7 @@ use crate::cluster::start::{Start, back_off, decide};
 use crate::galera::grastate::Grastate;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
+use crate::host::clock::boot;
 use crate::host::processes::{Handle, end_orphaned_transfers, find_mariadbd};
 use crate::host::random::random_uuid;
 use crate::host::{mariadbd, prepare, resting};
@@ -121,7 +122,7 @@ impl Supervising {
                 memory.vote_out();
             }
             if trace.half_copied {
-                memory.overwritten();
+                memory.overwritten(boot());
             }
             if let Some(print) = print {
                 memory.reprint(print);
@@ -283,7 +284,7 @@ impl Supervising {
             self.confirm(position)?;
         }
         let print = self.datadir.print().ok();
-        self.keep(|memory| memory.begin_join(from, lineage, print))?;
+        self.keep(|memory| memory.begin_join(from, lineage, print, boot()))?;
         self.begin(Beginning::Join(covered, self.donors(views)), from)
     }
 
@@ -391,7 +392,14 @@ impl Supervising {
             StartMode::RestoreView => self.remember_saved_view()?,
             _ => self.set_view_aside()?,
         }
-        self.keep(|memory| memory.starts(mode != StartMode::Join))?;
+        // Begun from data that may be torn, as a person decided: from now on it is what it is.
+        let torn = self.memory.copied.is_some_and(|copied| boot() != Some(copied));
+        self.keep(|memory| {
+            if mode == StartMode::Bootstrap && torn {
+                memory.on_disk();
+            }
+            memory.starts(mode != StartMode::Join);
+        })?;
         self.end_orphaned_transfers();
         let log_since = mariadbd::error_log_length(&self.config);
         let lineage = self.memory.lineage_as_primary();

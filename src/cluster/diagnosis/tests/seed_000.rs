@@ -29,7 +29,7 @@ fn stuck(n: u32) -> Observation {
     let process = Process { start_position: Some(position), ..running(n, 0).process.unwrap() };
     down(n, 0).with(|o| {
         o.supervisor = SupervisorSight::Absent { why: "there is none".into() };
-        o.position = standing(Some(&process), None, &o.disk, &o.memory, None);
+        o.position = standing(Some(&process), None, &o.disk, &o.memory, None, None);
         o.process = Some(process);
         o.process_seconds = Some(2 * 24 * 3600);
         o.ports = ports();

@@ -309,7 +309,7 @@ RSpec.describe 'a situation at night', type: :cluster do
     lab.monit(2, 'start', 'galera-agent')
     expect_diagnosis('Degraded', 10, { 'mysql/2' => 'MemberDown' }, warns: %w[OneMoreLossLosesQuorum], words: [/2 of 3 members/])
     lab.stop(1, skip_drain: true)
-    expect_diagnosis('DegradedToOne', 10, words: [%r{mysql/0 is all that is left}, /Never stop this member: it has the newest data/])
+    expect_diagnosis('DegradedToOne', 10, words: [%r{mysql/0 is all that is left}, /Never stop this member: nobody else serves/])
     lab.monit(0, 'unmonitor', 'mariadb')
     lab.kill(0)
     wait('mysql/0 to be down') { supervisor(0).nil? }

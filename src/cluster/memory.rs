@@ -660,6 +660,22 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_is_begun_again_is_of_the_boot_in_which_it_writes() {
+        let (one, other) = (Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)));
+        let mut memory = Memory::default();
+        memory.begin_join(None, &lineage(&[(1, 0)]), None, one);
+        memory.overwritten(one);
+        memory.begin_join(None, &lineage(&[(1, 0)]), None, other);
+        memory.overwritten(other);
+        memory.joined();
+        assert_eq!(memory.copied, other);
+        memory.overwritten(one);
+        assert_eq!(memory.copied, other, "no join, no copy");
+        memory.on_disk();
+        assert_eq!(memory.copied, None);
+    }
+
+    #[test]
     // A12: what was applied before one view says nothing of the next one, whatever its size.
     fn a12_only_the_view_that_was_asked_of_is_caught_up_with() {
         let (asked, next) = (view(0, 7, &[0, 1, 2]), view(0, 9, &[0, 1, 3]));

@@ -122,10 +122,10 @@ pub fn forced(evidence: &Evidence, force: &Force) -> Result<Proof, NoProof> {
 const FEW_ARE_TOLD: &str = "most members cannot be told of this: where they run and reach none that was told, they may begin by themselves. Start them only where they reach this one";
 
 /// A copy of it would be given to all others.
-const MAY_BE_TORN: &str = "the files of that member may be torn: a full copy was not on disk yet when its VM went down. Check the tables before clients write";
+const MAY_BE_TORN: &str = "a full copy may have left torn files on that member: check its tables before clients write (mariadb-check --all-databases)";
 
 fn notes(node: &Observation, many_are_told: bool) -> Vec<String> {
-    let torn = matches!(node.position, Standing::Unknown { why: Unknown::NotOnDisk, .. });
+    let torn = matches!(node.position, Standing::Unknown { why: Unknown::NotOnDisk | Unknown::JoinBroke, .. });
     let few = (!many_are_told).then_some(FEW_ARE_TOLD);
     few.into_iter().chain(torn.then_some(MAY_BE_TORN)).map(str::to_owned).collect()
 }
@@ -235,7 +235,6 @@ fn at_stake(evidence: &Evidence, chosen: Option<Position>, force: &Force) -> Vec
 
 /// The choice that leaves out least, for the sentence that says what a person may run: the furthest of those
 /// that are seen, and everything that would have to be accepted; a new history only where no other choice is left.
-/// Data into which a copy may have been written half-way comes last: all others would be given a full copy of it.
 pub fn suggested_force(evidence: &Evidence) -> Option<Force> {
     // Never beside a server that runs and tells nothing: it may be primary.
     if evidence.seen.iter().any(|o| serves_in_silence(o)) {
@@ -254,12 +253,9 @@ pub fn suggested_force(evidence: &Evidence) -> Option<Force> {
     let index = |force: &Force| evidence.cluster.member(&force.node).map_or(u32::MAX, |m| m.index);
     let of = |force: &Force| evidence.seen.iter().find(|o| o.member.name == force.node);
     let seqno = |force: &Force| of(force).and_then(|o| o.position.at_most()).map_or(0, Position::seqno);
-    let torn = |force: &Force| {
-        of(force).is_some_and(|o| matches!(o.position, Standing::Unknown { why: Unknown::JoinBroke, .. }))
-    };
     let least = |new_history: bool| {
         let choices = evidence.seen.iter().filter_map(|o| choice(o, new_history));
-        choices.min_by_key(|force| (torn(force), force.accept_missing.len(), Reverse(seqno(force)), index(force)))
+        choices.min_by_key(|force| (force.accept_missing.len(), Reverse(seqno(force)), index(force)))
     };
     // It parts from all that anybody has: no answer while somebody's agent or position may be there in a moment.
     let soon = |view: &MemberView| match &view.sight {

@@ -191,6 +191,8 @@ pub enum WarningCode {
     PositionFellBack,
     /// Data of a member was kept aside, and takes room.
     DataKeptAside,
+    /// A member serves with what a full copy brought, and its disk did not take all of that.
+    CopyNotOnDisk,
     /// A member that is out is older than what IST can bring.
     GcacheTooSmallForIst,
     /// Members were evicted; a cluster with evicted members can fail to form a primary component.

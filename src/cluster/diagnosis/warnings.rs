@@ -8,10 +8,12 @@ use super::codes::{ClusterCode, WarningCode};
 use super::facts::{Look, disk_fault, said, slow_disk};
 use super::{MemberCode, Warning, maintained};
 use crate::cluster::arbitration::ArbitratorWord;
+use crate::cluster::join::GIVE_UP;
 use crate::cluster::observation::{File, MemberView, Observation};
 use crate::galera::log_lines::LogKind;
 use crate::galera::moment::Moment;
 use crate::galera::position::OneHistory;
+use crate::galera::uuid::Uuid;
 
 pub(super) fn of(look: &Look, diagnosis: ClusterCode) -> Vec<Warning> {
     let mut all = Vec::new();
@@ -140,6 +142,18 @@ fn servers(look: &Look, warn: &mut Warn) {
             member.kept_aside.join(" ")
         );
         warn(WarningCode::DataKeptAside, text);
+    }
+    // While the sync of this boot goes on, nothing is wrong.
+    let torn = |o: &Observation| {
+        let boot: Option<Uuid> = o.member.boot_id.parse().ok();
+        o.process.is_some() && o.memory.copied.is_some_and(|copied| boot != Some(copied))
+    };
+    let torn = look.names(torn);
+    if !torn.is_empty() {
+        let text = format!(
+            "{torn} serves with what a full copy brought, and its disk did not take all of it: its files may be torn. After a look at the disk, give it a new copy: `{GIVE_UP}`"
+        );
+        warn(WarningCode::CopyNotOnDisk, text);
     }
 }
 

@@ -198,7 +198,8 @@ impl Supervising {
         };
         running.ascent.look(glimpse, Instant::now());
         let overwrites = running.ascent.overwrites() || full_copy_came(&log);
-        if overwrites && self.memory.joining.as_ref().is_some_and(|joining| !joining.overwritten) {
+        // Also where one was seen before: it may have been in another boot.
+        if overwrites && self.memory.joining.is_some() {
             self.keep(|memory| memory.overwritten(boot()))?;
         }
         if self.memory.joining.is_some()

@@ -28,8 +28,7 @@ impl Supervising {
 
     /// The same of the life whose lines begin there.
     pub(super) fn notice_copy_since(&mut self, log_since: u64) -> Result<()> {
-        let unseen = self.memory.joining.as_ref().is_some_and(|joining| !joining.overwritten);
-        if unseen && full_copy_came(&mariadbd::error_log_since(&self.config, log_since)) {
+        if self.memory.joining.is_some() && full_copy_came(&mariadbd::error_log_since(&self.config, log_since)) {
             self.keep(|memory| memory.overwritten(boot()))?;
         }
         Ok(())

@@ -162,6 +162,11 @@ fn s12_s19_q10_q13_what_should_be_known_besides() {
             Some(WarningCode::DataKeptAside),
             "t9: somebody should look into it",
         ),
+        (
+            with(1, seen(three(1).with(|o| o.memory.not_on_disk()))),
+            Some(WarningCode::CopyNotOnDisk),
+            "the disk failed to take a full copy",
+        ),
         (all([caches(0), caches(1), old]), Some(WarningCode::GcacheTooSmallForIst), "away for too long"),
     ] {
         let found = codes(&cluster(u32::try_from(views.len()).unwrap()), &views);

@@ -186,10 +186,14 @@ RSpec.describe 'damaged and misleading evidence', type: :cluster do
     end
     copies = -> { log(1, 'mariadb/mariadb.err.log').scan('SST completed on joiner').size }
     before = copies.call
+    # Monit is not to be in the middle of something: what it remembers is not written at once.
+    looked_after = -> { wait('monit to have both jobs of mysql/1 running') { lab.agent(1).words.values.uniq == ['running'] } }
+    looked_after.call
     lab.power_off(1)
     copied_in_another_boot.call
     lab.power_on(1)
     wait_healthy
+    looked_after.call
     expect(log(1)).to include('its files may be torn')
     expect(copies.call).to eq(before + 1)
     wait('what was copied to be on disk') { memory(1)['copied'].nil? }

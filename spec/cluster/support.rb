@@ -36,10 +36,10 @@ module ClusterSpec
   end
 
   def value(instance, statement) = rows(instance, statement).dig(0, 0)
-  def wsrep(instance, name) = status(instance, name)[name]
+  def wsrep(instance, name) = wsrep_status(instance, name)[name]
 
   # Galera's status variables of these names, by one look: specs wait by looking, and each look costs a client.
-  def status(instance, *names)
+  def wsrep_status(instance, *names)
     wanted = names.map { |n| "'wsrep_#{n}'" }.join(', ')
     answer = lab.sql(instance, "SHOW GLOBAL STATUS WHERE Variable_name IN (#{wanted})").out
     answer.lines.to_h { |l| l.chomp.delete_prefix('wsrep_').split("\t", 2) }
@@ -49,7 +49,7 @@ module ClusterSpec
 
   def synced?(instance, **further)
     looks = SYNCED.merge(further.transform_keys(&:to_s))
-    status(instance, *looks.keys) == looks
+    wsrep_status(instance, *looks.keys) == looks
   end
 
   def wait_healthy(instances = lab.members, limit: 120)

@@ -58,6 +58,8 @@ module ClusterSpec
     wait("#{instances.join(', ')} to be Synced in one component of #{size}", limit) do
       instances.all? { |i| synced?(i, cluster_size: size.to_s) }
     end
+    # Where one runs it has seen that too: until then it takes the server for one that hears no SIGTERM.
+    wait('supervisors to have seen that') { instances.all? { |i| [nil, 'serving'].include?(supervisor(i)&.fetch('phase')) } }
     # What follows Synced (seeding, lineage) is on disk once the supervisor remembers this history.
     wait('lineage on every member') { instances.all? { |i| memory(i)['incarnation'] && memory(i)['joining'].nil? } }
   end

@@ -200,6 +200,11 @@ pub struct Settled {
 
 /// What is read.
 impl Remembered {
+    /// Whether its data may be torn by a full copy that was not on disk when the VM went down, in this boot of it.
+    pub fn copy_may_be_torn(&self, boot: Option<Uuid>) -> bool {
+        self.copied.is_some() && self.copied != boot
+    }
+
     /// Whether the member remembers ever having been in a cluster.
     pub fn knows_a_cluster(&self) -> bool {
         self.damaged.is_some() || !self.lineage.is_empty() || self.last_position.is_some() || self.joining.is_some()

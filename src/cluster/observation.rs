@@ -130,7 +130,11 @@ impl Observation {
     pub fn shares_view(&self, other: &Observation) -> bool {
         match (self.disk.saved_view.present(), other.disk.saved_view.present()) {
             (Some(own), Some(theirs)) => own.same_view(theirs),
-            _ => self.wsrep.as_ref().zip(other.wsrep.as_ref()).is_some_and(|(own, theirs)| own.same_view(theirs)),
+            _ => self
+                .wsrep
+                .as_ref()
+                .zip(other.wsrep.as_ref())
+                .is_some_and(|(own, theirs)| own.same_view(theirs) == Some(true)),
         }
     }
 

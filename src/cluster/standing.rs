@@ -243,7 +243,7 @@ pub fn at_rest(disk: &Disk, memory: &Memory, trace: &Trace) -> AtRest {
         return AtRest::MustRecover(Doubt::VotedOut);
     }
     let another = |boot: Uuid| trace.boot != Some(boot);
-    let torn = disk.has_data() && memory.copied.is_some_and(another);
+    let torn = disk.has_data() && memory.copy_may_be_torn(trace.boot);
     if let Some(joining) = memory.joining.as_ref().filter(|_| zeroed && !trace.joined && disk.has_data()) {
         return join_broke(joining, trace, torn);
     }

@@ -15,7 +15,6 @@ use crate::cluster::observation::Observation;
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::config::{self, Config, MemberConfig};
-use crate::galera::wsrep::LocalState;
 use crate::host::datadir::DataDir;
 use crate::host::observe::{self, free_bytes};
 use crate::host::socket::{Reply, Request, ask};
@@ -139,8 +138,7 @@ impl Rejoin {
 
 /// Whether the others found that its data differs. Who of them is right is not known.
 fn voted_out(seen: &Observation) -> bool {
-    matches!(&seen.position, Standing::Unknown { why: Unknown::VotedOut, .. })
-        || seen.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Inconsistent)
+    matches!(&seen.position, Standing::Unknown { why: Unknown::VotedOut, .. }) || seen.is_voted_out()
 }
 
 fn joins(seen: &Observation, of: &Primaries) -> bool {

@@ -155,6 +155,16 @@ const ATTEMPTS: u32 = 3;
 /// Pause between two looks at what is under way.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What became of members that were on their way into a primary component.
+enum Waited {
+    /// There are none, or they do not come.
+    ForNobody,
+    /// All came: it is time to look again.
+    Came,
+    /// The component does not stand any more.
+    Fell(String),
+}
+
 impl Errand {
     fn members(&self) -> Vec<&Member> {
         self.cluster.members.iter().collect()
@@ -186,8 +196,16 @@ impl Errand {
             if !dry_run && let Some(verdict) = self.kept_by_maintenance(&views)? {
                 return Ok(verdict);
             }
-            if !dry_run && self.waited_for_joiners(&views)? {
-                continue;
+            match if dry_run { Waited::ForNobody } else { self.waited_for_joiners(&views)? } {
+                Waited::ForNobody => {}
+                Waited::Came => continue,
+                Waited::Fell(why) => match self.begins_anew(&why, &mut attempts) {
+                    None => {
+                        begun = Instant::now();
+                        continue;
+                    }
+                    Some(given_up) => return Ok(given_up),
+                },
             }
             let taken = self.taken_in_hand(&views);
             match recovery(&self.cluster, &taken) {
@@ -213,15 +231,10 @@ impl Errand {
             match hold::take(&self.client, &seen_members(&taken), &self.owner, left_out)? {
                 Taken::Held(held) => match self.lead(&held) {
                     Led::Ended(verdict) => return Ok(verdict),
-                    Led::Fell(why) if attempts < ATTEMPTS => {
-                        self.progress.line(&format!("{why}; starting over"));
-                        (attempts, begun) = (attempts + 1, Instant::now());
-                    }
-                    Led::Fell(why) => {
-                        return Ok(Verdict::failed(format!(
-                            "Failed: {why}. That was attempt {attempts} of {ATTEMPTS}. Look why members fall (mariadb.err.log), and run the errand again: that is safe."
-                        )));
-                    }
+                    Led::Fell(why) => match self.begins_anew(&why, &mut attempts) {
+                        None => begun = Instant::now(),
+                        Some(given_up) => return Ok(given_up),
+                    },
                 },
                 Taken::ByAnother(leader) => match self.follow(&leader)? {
                     Followed::Ended(verdict) => return Ok(verdict),
@@ -261,21 +274,31 @@ impl Errand {
         views.iter().filter(|v| !aside(v)).cloned().collect()
     }
 
-    /// Where a primary component exists, members that are on their way into it are waited for; true if
-    /// there were any that came, so that it is time to look again.
-    fn waited_for_joiners(&mut self, views: &[MemberView]) -> Result<bool> {
+    /// After a component fell: another attempt, or what it ends with, where that was the last one.
+    fn begins_anew(&mut self, why: &str, attempts: &mut u32) -> Option<Verdict> {
+        if *attempts >= ATTEMPTS {
+            return Some(Verdict::failed(format!(
+                "Failed: {why}. That was attempt {attempts} of {ATTEMPTS}. Look why members fall (mariadb.err.log), and run the errand again: that is safe."
+            )));
+        }
+        *attempts += 1;
+        self.progress.line(&format!("{why}; starting over"));
+        None
+    }
+
+    /// Where a primary component exists, members that are on their way into it are waited for.
+    fn waited_for_joiners(&mut self, views: &[MemberView]) -> Result<Waited> {
         let coming = joiners(&self.cluster, views);
         if coming.is_empty() {
-            return Ok(false);
+            return Ok(Waited::ForNobody);
         }
-        let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) else { return Ok(false) };
+        let Primaries::One(primary) = primaries(views.iter().filter_map(MemberView::seen)) else {
+            return Ok(Waited::ForNobody);
+        };
         self.progress.line(&format!("a primary component exists; {} join it by themselves", coming.join(", ")));
         match self.wait_joined(None, &coming, &primary.members) {
-            Err(fell) if fell.is::<Fell>() => {
-                self.progress.line(&format!("{fell:#}"));
-                Ok(true)
-            }
-            joined => Ok(joined?.is_empty()),
+            Err(fell) if fell.is::<Fell>() => Ok(Waited::Fell(format!("{fell:#}"))),
+            joined => Ok(if joined?.is_empty() { Waited::Came } else { Waited::ForNobody }),
         }
     }
 

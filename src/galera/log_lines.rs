@@ -182,8 +182,12 @@ const TABLE_MARKS: [&str; 2] = ["Could not find a valid tablespace file for ", "
 
 /// The process of the server's last life, by the line that it begins with.
 pub fn last_process(evidence: &[Evidence]) -> Option<i32> {
-    let started = evidence.iter().find(|e| e.kind == LogKind::Started)?;
-    let (_, number) = started.text.rsplit_once("as process ")?;
+    process_that_starts(&evidence.iter().find(|e| e.kind == LogKind::Started)?.text)
+}
+
+/// The process whose life begins with this line, if one does.
+pub fn process_that_starts(line: &str) -> Option<i32> {
+    let (_, number) = line.rsplit_once("as process ").filter(|_| kind_of(line) == Some(LogKind::Started))?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 

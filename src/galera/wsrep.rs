@@ -180,10 +180,21 @@ impl Wsrep {
         u32::try_from(self.incoming_addresses.split(',').count()).is_ok_and(|listed| listed == self.cluster_size)
     }
 
-    /// Whether both tell of one and the same view.
-    pub fn same_view(&self, other: &Wsrep) -> bool {
-        let view = |w: &Wsrep| (w.cluster_conf_id, w.cluster_size, w.incoming_addresses.clone());
-        view(self) == view(other)
+    /// Whether both tell of one and the same view; none where one of the lists is of a view before, and the numbers are the
+    /// same: two halves of a cluster may count alike.
+    pub fn same_view(&self, other: &Wsrep) -> Option<bool> {
+        let numbers = |w: &Wsrep| (w.cluster_conf_id, w.cluster_size, w.cluster_state_uuid);
+        if numbers(self) != numbers(other) {
+            return Some(false);
+        }
+        (self.lists_all() && other.lists_all()).then(|| self.listed() == other.listed())
+    }
+
+    /// The addresses of the view; the order says nothing.
+    fn listed(&self) -> Vec<&str> {
+        let mut addresses: Vec<&str> = self.incoming_addresses.split(',').map(str::trim).collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     /// How many members of the component have data.

@@ -16,7 +16,7 @@ use super::datadir::DataDir;
 use super::files::remove_durably;
 use super::processes::{BELOW_MARIADBD, Handle, find_mariadbd, moved};
 use crate::config::MemberConfig;
-use crate::galera::log_lines::{Evidence, evidence};
+use crate::galera::log_lines::{Evidence, evidence, process_that_starts};
 use crate::galera::position::Position;
 use crate::galera::recovery::{Recovered, recovered_position};
 use crate::log;
@@ -241,18 +241,41 @@ pub fn error_log_length(config: &MemberConfig) -> u64 {
 
 /// The error log from `since` on; at most its last megabyte.
 pub fn error_log_since(config: &MemberConfig, since: u64) -> String {
+    let (_, bytes) = read_error_log(config, since).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Where in the error log the life of this process begins: what is said before that was said by others. A log that was
+/// rotated away since has its lines only.
+pub fn life_begins(config: &MemberConfig, pid: i32) -> u64 {
+    let (mut at, bytes) = read_error_log(config, 0).unwrap_or_default();
+    let mut last = None;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if let Some(process) = process_that_starts(&String::from_utf8_lossy(line)) {
+            last = Some((process, at));
+        }
+        at = at.saturating_add(u64::try_from(line.len()).unwrap_or_default());
+    }
+    match last {
+        None => 0,
+        Some((process, begins)) if process == pid => begins,
+        // Its own lines are not there.
+        Some(_) => at,
+    }
+}
+
+/// Where what was read begins, and that.
+fn read_error_log(config: &MemberConfig, since: u64) -> std::io::Result<(u64, Vec<u8>)> {
     const MOST: u64 = 1024 * 1024;
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(&config.mariadb.error_log)?;
-        let length = file.metadata()?.len();
-        // A log that was rotated away in between begins anew.
-        let since = if since > length { 0 } else { since };
-        file.seek(SeekFrom::Start(since.max(length.saturating_sub(MOST))))?;
-        let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    read().unwrap_or_default()
+    let mut file = File::open(&config.mariadb.error_log)?;
+    let length = file.metadata()?.len();
+    // A log that was rotated away in between begins anew.
+    let since = if since > length { 0 } else { since };
+    let from = since.max(length.saturating_sub(MOST));
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    Ok((from, bytes))
 }
 
 /// What the error log proves of the server's last life. Only what it says counts.
@@ -307,6 +330,24 @@ mod tests {
         let always = "#!/bin/sh\nkill -KILL $$\n";
         let failed = recover(&member(at.path(), always), &AtomicBool::new(false)).unwrap_err();
         assert!(failed.to_string().contains("killed again and again"), "{failed:#}");
+    }
+
+    #[test]
+    // A1, H17: a supervisor that takes a server over reads the lines of that one's life.
+    fn an_earlier_life_says_nothing_of_the_one_that_runs() {
+        let at = tempfile::tempdir().unwrap();
+        let config = member(at.path(), "");
+        let told = |log: &[u8], pid| {
+            fs::write(&config.mariadb.error_log, log).unwrap();
+            error_log_since(&config, life_begins(&config, pid))
+        };
+        let first: &[u8] = b"\xff x\nStarting MariaDB 1 as process 7\nrsync SST completed on joiner\n";
+        let second: &[u8] = b"Starting MariaDB 1 as process 8\nshort\n";
+        let both = [first, second].concat();
+        assert_eq!(told(&both, 8), String::from_utf8_lossy(second));
+        assert_eq!(told(&both, 9), "", "its lines are not there");
+        assert!(told(first, 7).ends_with("on joiner\n"));
+        assert_eq!(told(b"short\n", 8), "short\n", "its first line was rotated away");
     }
 
     #[test]

@@ -122,11 +122,6 @@ impl WriteStalls {
             before: if behind.is_some() { Vec::new() } else { there_before(sessions, first) },
         })
     }
-
-    /// SQL tells nothing of the group's order at the moment.
-    pub fn forget(&mut self) {
-        self.since.clear();
-    }
 }
 
 /// Who may hold the lock: whoever was connected before, those that are at something first.

@@ -104,24 +104,14 @@ impl<'a> Look<'a> {
     /// That the members of the primary component do not describe the same view of it, and how: they were seen at different
     /// moments, between which it changed.
     pub(super) fn views_disagree(&self) -> Option<String> {
-        type View = ((Option<u64>, u32, Option<Uuid>), Option<String>);
-        let view = |w: &Wsrep| -> View {
-            let mut members: Vec<&str> = w.incoming_addresses.split(',').map(str::trim).collect();
-            members.sort_unstable();
-            // A list of another view says nothing of this one.
-            let members = w.lists_all().then(|| members.join(","));
-            ((w.cluster_conf_id, w.cluster_size, w.cluster_state_uuid), members)
+        let all: Vec<(&Observation, &Wsrep)> = self.primary_members().collect();
+        let apart =
+            |(_, one): &(&Observation, &Wsrep)| all.iter().any(|(_, other)| one.same_view(other) == Some(false));
+        let told = |(o, w): &(&Observation, &Wsrep)| {
+            let view = w.cluster_conf_id.unwrap_or_default();
+            format!("{} is in view {view} of {} members, {}", o.member.name, w.cluster_size, w.incoming_addresses)
         };
-        let all: Vec<(&str, View)> = self.primary_members().map(|(o, w)| (o.member.name.as_str(), view(w))).collect();
-        let (_, (first, _)) = all.first()?;
-        let mut lists: Vec<&String> = all.iter().filter_map(|(_, (_, members))| members.as_ref()).collect();
-        lists.dedup();
-        let told = |(name, ((conf_id, size, _), members)): &(&str, View)| {
-            let members = members.as_deref().unwrap_or("whose names it does not list");
-            format!("{name} is in view {} of {size} members, {members}", conf_id.unwrap_or_default())
-        };
-        let differ = lists.len() > 1 || all.iter().any(|(_, (view, _))| view != first);
-        differ.then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
+        all.iter().any(apart).then(|| all.iter().map(told).collect::<Vec<_>>().join("; "))
     }
 
     /// The names of those seen for which this holds, in one line.

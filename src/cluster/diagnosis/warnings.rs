@@ -13,7 +13,6 @@ use crate::cluster::observation::{File, MemberView, Observation};
 use crate::galera::log_lines::LogKind;
 use crate::galera::moment::Moment;
 use crate::galera::position::OneHistory;
-use crate::galera::uuid::Uuid;
 
 pub(super) fn of(look: &Look, diagnosis: ClusterCode) -> Vec<Warning> {
     let mut all = Vec::new();
@@ -144,11 +143,7 @@ fn servers(look: &Look, warn: &mut Warn) {
         warn(WarningCode::DataKeptAside, text);
     }
     // While the sync of this boot goes on, nothing is wrong.
-    let torn = |o: &Observation| {
-        let boot: Option<Uuid> = o.member.boot_id.parse().ok();
-        o.process.is_some() && o.memory.copied.is_some_and(|copied| boot != Some(copied))
-    };
-    let torn = look.names(torn);
+    let torn = look.names(|o| o.process.is_some() && o.memory.copy_may_be_torn(o.member.boot_id.parse().ok()));
     if !torn.is_empty() {
         let text = format!(
             "{torn} serves with what a full copy brought, and its disk did not take all of it: its files may be torn. After a look at the disk, give it a new copy: `{GIVE_UP}`"

@@ -36,7 +36,7 @@ impl Supervising {
 
     /// Whether what was copied in this boot is not known to be on disk.
     fn must_sync(&self) -> bool {
-        self.memory.copied.is_some() && self.memory.copied == boot()
+        self.memory.copied.is_some() && !self.memory.copy_may_be_torn(boot())
     }
 
     /// Syncs the disk once the copy is complete. It may take as long as the disk does, so nobody waits for it; one at a time.

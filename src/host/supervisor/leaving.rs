@@ -327,7 +327,10 @@ impl Supervising {
             StopReason::GivenUp => {
                 // Begun again and again it would cost a donor each time.
                 self.given_up += 1;
-                self.patient_until = Instant::now() + back_off(self.given_up);
+                let (pause, times) = (back_off(self.given_up), self.given_up);
+                let why =
+                    format!("{pause:?}: {times} starts in a row were given up, the last because {}", stopping.reason);
+                self.patience = (!pause.is_zero()).then(|| (Instant::now() + pause, why));
                 // It was tried with the view, and led nowhere. A process that was adopted may have had
                 // company that did not fit; with the view it is tried once more.
                 if stopping.mode == StartMode::RestoreView {

@@ -45,6 +45,7 @@ use self::child::{ChildHandle, Ended};
 use self::leading::Leading;
 use self::maintained::Maintained;
 pub use self::maintained::started_by_bosh;
+use self::pending::Pending;
 use self::running::Running;
 use super::clock::Uptime;
 use super::datadir::DataDir;
@@ -120,7 +121,7 @@ enum Stage {
     Recovering,
     /// Asks the peers and decides; `asking` while a round is under way.
     Waiting {
-        asking: bool,
+        asking: Pending,
         next: Instant,
         detail: String,
         refused: Option<String>,
@@ -169,9 +170,8 @@ pub struct Supervising {
     datadir: DataDir,
     stage: Stage,
     since: Instant,
-    /// `mariadbd` died in a row, so often: not before this moment does this member start it by itself.
-    deaths: u32,
-    patient_until: Instant,
+    /// Not before this moment does this member start `mariadbd` by itself, and why.
+    patience: Option<(Instant, String)>,
     standing: Standing,
     /// What its disk lost of what this member had, when the position was found.
     fell_back: Option<FellBack>,
@@ -233,12 +233,17 @@ impl Supervising {
         });
         let journal = Journal::in_dir(store.dir());
         let deaths = journal.deaths(Moment::now()).0.in_a_row;
+        let pause = back_off(deaths);
+        let died = || {
+            let log = config.mariadb.error_log.display();
+            format!("{pause:?}: mariadbd died {deaths} times in a row before it was Synced, see {log}")
+        };
+        // From now on, and not from when it died: monit restarts at once, and clocks jump.
+        let patience = (!pause.is_zero()).then(|| (Instant::now() + pause, died()));
         Ok(Supervising {
             me,
             journal,
-            deaths,
-            // From now on, and not from when it died: monit restarts at once, and clocks jump.
-            patient_until: Instant::now() + back_off(deaths),
+            patience,
             datadir: DataDir::at(&config.mariadb.data_dir),
             stage: Stage::Preparing,
             since: Instant::now(),
@@ -404,7 +409,7 @@ impl Supervising {
             Stage::Waiting { .. } if self.memory.beginning.is_some() && self.since.elapsed() > recover_pause(1) => {
                 self.recover();
             }
-            Stage::Waiting { asking: false, next, .. } if Instant::now() >= *next => self.ask_peers()?,
+            Stage::Waiting { asking, next, .. } if asking.may_begin() && Instant::now() >= *next => self.ask_peers()?,
             Stage::Running(running) if running.stop.is_some() => self.press_last_look()?,
             Stage::Running(_) => self.watch()?,
             Stage::Stopping(_) => self.press_stop()?,

@@ -13,11 +13,16 @@ pub(super) struct Pending(Option<Instant>);
 impl Pending {
     /// Whether it may begin now; then it is under way.
     pub(super) fn begin(&mut self) -> bool {
-        let free = self.0.is_none_or(|since| since.elapsed() > LOST_AFTER);
+        let free = self.may_begin();
         if free {
             self.0 = Some(Instant::now());
         }
         free
+    }
+
+    /// The same, and nothing begins.
+    pub(super) fn may_begin(&self) -> bool {
+        self.0.is_none_or(|since| since.elapsed() > LOST_AFTER)
     }
 
     /// It has ended.

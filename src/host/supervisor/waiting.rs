@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::covering::Covered;
+use super::pending::Pending;
 use super::running::Running;
 use super::{ASK_EVERY, ChildHandle, Event, Found, Stage, Supervising};
 use crate::agent::client::Client;
@@ -18,7 +19,7 @@ use crate::cluster::member::listed;
 use crate::cluster::memory::Memory;
 use crate::cluster::observation::{FellBack, File, MemberView, Process, StartMode};
 use crate::cluster::standing::{Doubt, Provenance, Standing};
-use crate::cluster::start::{Start, back_off, decide};
+use crate::cluster::start::{Start, decide};
 use crate::galera::grastate::Grastate;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
@@ -54,8 +55,10 @@ impl Supervising {
     pub(super) fn adopt(&mut self, process: Handle, seen: &Process) -> Result<()> {
         log::info("mariadbd.adopted", &[("pid", &process.pid)]);
         self.journal.record("mariadbd.adopted", json!({ "process": seen }));
+        // What an earlier life said of its own transfer is not true of this one.
+        let log_since = mariadbd::life_begins(&self.config, process.pid);
         let child = ChildHandle::adopted(process, self.events.clone())?;
-        self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted, 0))));
+        self.enter(Stage::Running(Box::new(Running::new(child, StartMode::Adopted, log_since))));
         Ok(())
     }
 
@@ -168,7 +171,12 @@ impl Supervising {
     }
 
     pub(super) fn wait(&mut self, detail: &str) {
-        self.enter(Stage::Waiting { asking: false, next: Instant::now(), detail: detail.into(), refused: None });
+        self.enter(Stage::Waiting {
+            asking: Pending::default(),
+            next: Instant::now(),
+            detail: detail.into(),
+            refused: None,
+        });
     }
 
     /// Another round of a member that waits.
@@ -177,8 +185,10 @@ impl Supervising {
             && let Stage::Waiting { asking, next, .. } = &mut self.stage
         {
             // From now, not from the answer: a peer that is off takes a second of its own each time.
-            (*asking, *next) = (true, Instant::now() + ASK_EVERY);
-            self.ask_others();
+            *next = Instant::now() + ASK_EVERY;
+            if asking.begin() {
+                self.ask_others();
+            }
         }
         Ok(())
     }
@@ -199,7 +209,7 @@ impl Supervising {
             // The answer came late; whatever goes on now was decided without it.
             return Ok(());
         };
-        *asking = false;
+        asking.end();
         self.attend(views);
         if self.holding() || self.stop_asked() {
             return Ok(());
@@ -208,13 +218,10 @@ impl Supervising {
         let decision = decide(&self.config.cluster, auto, &self.me, &self.own_observation(), views);
         // Whether the cluster lacks what this member has, or only lags, is asked of it in the next round.
         self.ask_applied = matches!(&decision, Start::NotYet(MayNotJoin::NotAppliedYet { .. }));
-        if !decision.stands() && self.hold.is_none() && Instant::now() < self.patient_until {
-            self.tell(&format!(
-                "wait {:?}: mariadbd died {} times in a row before it was Synced, see {}; then {decision}",
-                back_off(self.deaths),
-                self.deaths,
-                self.config.mariadb.error_log.display()
-            ));
+        let patience = self.patience.as_ref().filter(|(until, _)| Instant::now() < *until);
+        if let Some((_, why)) = patience.filter(|_| !decision.stands() && self.hold.is_none()) {
+            let told = format!("wait {why}; then {decision}");
+            self.tell(&told);
             return Ok(());
         }
         self.tell(&decision.to_string());
@@ -393,7 +400,7 @@ impl Supervising {
             _ => self.set_view_aside()?,
         }
         // Begun from data that may be torn, as a person decided: from now on it is what it is.
-        let torn = self.memory.copied.is_some_and(|copied| boot() != Some(copied));
+        let torn = self.memory.copy_may_be_torn(boot());
         self.keep(|memory| {
             if mode == StartMode::Bootstrap && torn {
                 memory.on_disk();

@@ -11,6 +11,8 @@ module Storm
     PATIENCE, PAUSE = 4, 4
     # Whoever has done this much has done what the pages say, and it did not help.
     ENOUGH = 4
+    # The errand's exit code for it.
+    REFUSED = 3
 
     attr_reader :done, :given_up, :refused
 
@@ -65,7 +67,7 @@ module Storm
     def carry_out(what, *arguments)
       case what
       when :forced then forced(*arguments)
-      when :errand then say('bosh run-errand bootstrap', @lab.run_errand('bootstrap').values.map(&:to_s).join)
+      when :errand then errand
       when :rejoin then give_up(arguments.first)
       when :join then say("/start_mysql_join on #{arguments.first}", Storm.compatible(@lab, arguments.first, 'start_mysql_join'))
       when :start then say("monit start mariadb on #{arguments.first}", @lab.monit(arguments.first, 'start', 'mariadb'))
@@ -75,7 +77,15 @@ module Storm
     def forced(node, accepted)
       words = accepted.split
       @given_up.concat(words.reject { |w| w.start_with?('--') })
-      say("bin/run --node #{node}#{accepted}", @lab.exec(node, '/var/vcap/jobs/bootstrap/bin/run', '--node', node, *words, limit: 300))
+      result = @lab.exec(node, '/var/vcap/jobs/bootstrap/bin/run', '--node', node, *words, limit: 300)
+      say("bin/run --node #{node}#{accepted}", result)
+      refused("bin/run --node #{node}#{accepted}", result) if refused?(result)
+    end
+
+    def errand
+      results = @lab.run_errand('bootstrap')
+      say('bosh run-errand bootstrap', results.values.map(&:to_s).join)
+      refused('bosh run-errand bootstrap', results.values.first) if results.values.all? { |r| refused?(r) }
     end
 
     # A command that a page gives, and that is then refused, is a fault of the page.
@@ -83,9 +93,13 @@ module Storm
       result = @lab.exec(member, Faults::CTL, 'rejoin', '--abandon-data', limit: 90)
       say("galera-ctl rejoin --abandon-data on #{member}", result)
       return if result.ok?
-      @refused << "#{member}: galera-ctl rejoin --abandon-data was refused: #{result.words[/Refused.*/]}#{result.err}"
+      refused("#{member}: galera-ctl rejoin --abandon-data", result)
       say("monit restart mariadb on #{member}", @lab.monit(member, 'restart', 'mariadb'))
     end
+
+    # Members may have come back by themselves between the look and the command.
+    def refused?(result) = result.status == REFUSED && !result.words.include?('a primary component exists')
+    def refused(what, result) = @refused << "#{what} was refused: #{result.words[/Refused.*/]}#{result.err}"
 
     def say(what, result)
       @done << what

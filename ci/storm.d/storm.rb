@@ -22,6 +22,8 @@ module Storm
     def initialize(lab, seed, schedule, options, person: true, out: $stdout)
       @lab, @seed, @schedule, @options, @may_ask, @out = lab, seed, schedule, options, person, out
       @wrong, @said, @begun = [], [], Time.now
+      # It may end before there is anything to judge.
+      @clients, @judge, @person = Clients.new(lab, "s#{seed}"), nil, Person.new(lab, method(:say))
     end
 
     def failed? = @wrong.any?
@@ -29,12 +31,11 @@ module Storm
     def go
       await_health('a cluster to begin with', 90)
       Clients.prepare(@lab)
-      @clients = Clients.new(@lab, "s#{@seed}")
       @lineage = lineage
       @clients.start
       sleep 1
       storm
-      @judge, @person = Judge.new(@lab, @clients), Person.new(@lab, method(:say))
+      @judge = Judge.new(@lab, @clients)
       peace
       redeploy if @wrong.empty? && @faults.half_deployed?
       verdict if @wrong.empty?
@@ -42,13 +43,13 @@ module Storm
       @clients.stop
       @wrong.concat(@judge.compare(given_up: @person.given_up.any?).faults) if @seconds
       @wrong.concat(@person.refused)
-      record
       self
     rescue Lab::Failed, SystemCallError => e
       @wrong << "the storm itself: #{e.message}"
       self
     ensure
-      @clients&.stop
+      @clients.stop
+      record
       keep if failed?
     end
 
@@ -163,7 +164,7 @@ module Storm
 
     def record
       Results.add('seed' => @seed, 'at' => @begun.utc.strftime('%FT%TZ'), 'options' => @options.to_s, 'faults' => @schedule.items.map(&:fault),
-                  'acknowledged' => ledger.entries.size, 'transfers' => ledger.transfers.size, 'reads' => ledger.reads, 'lost' => @judge.lost,
+                  'acknowledged' => ledger.entries.size, 'transfers' => ledger.transfers.size, 'reads' => ledger.reads, 'lost' => @judge&.lost || 0,
                   'gap' => ledger.longest_gap.round(1), 'seconds' => @seconds, 'recovery' => recovery, 'person' => @person.done,
                   'given_up' => @person.given_up, 'wrong' => @wrong)
     end
@@ -184,7 +185,7 @@ module Storm
     def keep
       FileUtils.mkdir_p(folder)
       File.write(File.join(folder, 'schedule.json'), @schedule.dump)
-      File.write(File.join(folder, 'storm.log'), [@options.to_s, *@schedule.items, *@said, *@wrong, *@clients&.ledger&.violations].join("\n"))
+      File.write(File.join(folder, 'storm.log'), [@options.to_s, *@schedule.items, *@said, *@wrong, *ledger.violations].join("\n"))
       @lab.vms.each do |vm|
         place = File.join(folder, vm.name.tr('/', '-'))
         FileUtils.mkdir_p(place)

@@ -79,13 +79,13 @@ module Storm
       @given_up.concat(words.reject { |w| w.start_with?('--') })
       result = @lab.exec(node, '/var/vcap/jobs/bootstrap/bin/run', '--node', node, *words, limit: 300)
       say("bin/run --node #{node}#{accepted}", result)
-      refused("bin/run --node #{node}#{accepted}", result) if refused?(result)
+      refuses("bin/run --node #{node}#{accepted}", result) if refuses?(result)
     end
 
     def errand
       results = @lab.run_errand('bootstrap')
       say('bosh run-errand bootstrap', results.values.map(&:to_s).join)
-      refused('bosh run-errand bootstrap', results.values.first) if results.values.all? { |r| refused?(r) }
+      refuses('bosh run-errand bootstrap', results.values.first) if results.values.all? { |r| refuses?(r) }
     end
 
     # A command that a page gives, and that is then refused, is a fault of the page.
@@ -93,13 +93,13 @@ module Storm
       result = @lab.exec(member, Faults::CTL, 'rejoin', '--abandon-data', limit: 90)
       say("galera-ctl rejoin --abandon-data on #{member}", result)
       return if result.ok?
-      refused("#{member}: galera-ctl rejoin --abandon-data", result)
+      refuses("#{member}: galera-ctl rejoin --abandon-data", result)
       say("monit restart mariadb on #{member}", @lab.monit(member, 'restart', 'mariadb'))
     end
 
     # Members may have come back by themselves between the look and the command.
-    def refused?(result) = result.status == REFUSED && !result.words.include?('a primary component exists')
-    def refused(what, result) = @refused << "#{what} was refused: #{result.words[/Refused.*/]}#{result.err}"
+    def refuses?(result) = result.status == REFUSED && !result.words.include?('a primary component exists')
+    def refuses(what, result) = @refused << "#{what} was refused: #{result.words[/Refused.*/]}#{result.err}"
 
     def say(what, result)
       @done << what

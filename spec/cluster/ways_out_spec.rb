@@ -59,10 +59,13 @@ RSpec.describe 'the way out that a page gives', type: :cluster do
 
   it 'NoSupervisor, T10: the disk of one takes no write' do
     outage
-    lab.exec(2, 'mount', '-o', 'remount,bind,ro', '/var/vcap/store')
-    start_all
-    follow(/mysql\/2/, until_healthy: %w[mysql/0 mysql/1])
-    lab.exec(2, 'mount', '-o', 'remount,bind,rw', '/var/vcap/store')
+    begin
+      expect(lab.exec(2, 'mount', '-o', 'remount,bind,ro', '/var/vcap/store')).to be_ok
+      start_all
+      follow(/mysql\/2/, until_healthy: %w[mysql/0 mysql/1])
+    ensure
+      expect(lab.exec(2, 'mount', '-o', 'remount,bind,rw', '/var/vcap/store')).to be_ok
+    end
     start_all([2])
     follow(/./)
     expect_nothing_lost

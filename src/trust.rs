@@ -108,7 +108,10 @@ pub fn file_in(folder: &OwnedFd, name: &Path, flags: OFlag, mode: u32) -> Result
     };
     let stat = fstat(&file)?;
     ensure!(stat.st_mode & FORMAT == REGULAR, "{} is no file", name.display());
-    ensure!(stat.st_nlink == 1, "{} has other names as well", name.display());
+    // A second name may have been taken away after the first was opened.
+    let named = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let same = (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino);
+    ensure!(same && named.st_nlink == 1, "{} is not what it was, or has other names as well", name.display());
     Ok(file)
 }
 

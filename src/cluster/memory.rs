@@ -426,7 +426,8 @@ impl Memory {
         // What an earlier join brought stays part of what was joined then.
         memory.incarnation = from.and_then(|position| memory.incarnation_at(position)).or(memory.incarnation);
         let earlier = memory.joining.take();
-        let overwritten = earlier.as_ref().is_some_and(|joining| joining.overwritten);
+        // Where it is known where the data stands, an earlier copy was complete, and what broke off came after it.
+        let overwritten = from.is_none() && earlier.as_ref().is_some_and(|joining| joining.overwritten);
         let from = from.or(earlier.and_then(|joining| joining.from));
         memory.joining = Some(Joining { from, incarnation: lineage.newest().map(|i| i.id), print, overwritten, boot });
         if !lineage.is_empty() {
@@ -671,7 +672,10 @@ mod tests {
         memory.begin_join(None, &lineage(&[(1, 0)]), None, one);
         memory.overwritten(one);
         memory.begin_join(None, &lineage(&[(1, 0)]), None, other);
+        assert!(memory.joining.as_ref().unwrap().overwritten, "what it had is gone");
         memory.overwritten(other);
+        memory.begin_join(Some(at(9)), &lineage(&[(1, 0)]), None, other);
+        assert!(!memory.joining.as_ref().unwrap().overwritten, "the copy was complete, and what followed it broke off");
         memory.joined();
         assert_eq!(memory.copied, other);
         memory.overwritten(one);

@@ -11,7 +11,7 @@ use super::hold::{Hold, Outcome};
 use super::maintenance::{Kept, Stance};
 use super::member::Member;
 use super::memory::Memory;
-use super::standing::{Standing, Unknown};
+use super::standing::Standing;
 use super::start::AutoRecovery;
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
@@ -19,6 +19,11 @@ use crate::galera::log_lines::Evidence;
 use crate::galera::position::Position;
 use crate::galera::uuid::Uuid;
 use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
+
+/// How data is named that was kept aside because it was not known that the cluster had all of it.
+pub const KEPT: &str = "kept-";
+/// How data is named that a person gave up.
+pub const ABANDONED: &str = "abandoned-";
 
 /// Everything that one agent can see of its own member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,7 +125,7 @@ impl Observation {
 
     /// How often in a row its position was not found, if it was not.
     fn unfound(&self) -> Option<u32> {
-        let failed = matches!(self.position, Standing::Unknown { why: Unknown::Failed, .. });
+        let failed = self.position.is_looked_for_again();
         self.supervisor.present().filter(|_| failed).map(|s| s.unfound.unwrap_or(u32::MAX))
     }
 
@@ -422,6 +427,13 @@ pub enum Sql {
         /// The server's words.
         why: String,
     },
+}
+
+impl Sql {
+    /// Whether the server takes connections, if only to refuse this one: then it hears SIGTERM too.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Sql::Open { .. } | Sql::TooManyConnections | Sql::Denied)
+    }
 }
 
 /// A file that may be there or not.

@@ -116,6 +116,15 @@ impl Standing {
         matches!(self, Standing::Empty | Standing::Unknown { why: Unknown::DataGone, .. })
     }
 
+    /// Whether its position could not be found for a reason that may be over in a moment: it is looked for again.
+    pub fn is_looked_for_again(&self) -> bool {
+        matches!(
+            self,
+            Standing::Unknown { why: Unknown::Failed, .. }
+                | Standing::Unknown { why: Unknown::NotOnDisk, at_most: None, .. }
+        )
+    }
+
     /// Whether a full copy that broke off has written over what the member had: nothing of that is left to be lost.
     pub fn is_mixture(&self) -> bool {
         matches!(self, Standing::Unknown { why: Unknown::TransferInterrupted, .. })
@@ -182,6 +191,8 @@ pub struct Trace {
     pub ended: bool,
     /// The data as it is now, where that was looked at.
     pub print: Option<DataPrint>,
+    /// The error log of the join's own life says that a full copy came.
+    pub copied: bool,
     /// The boot of the VM, where it is known.
     pub boot: Option<Uuid>,
     /// A full copy by mariabackup left its own directory behind, which it makes before it removes anything.
@@ -284,7 +295,7 @@ impl Joining {
 /// A join has not ended. Galera zeroes `grastate.dat` when it *asks* for state, before a donor is found and before one
 /// byte moves (galera/src/replicator_str.cpp): until something was written, all of the member's data is there.
 fn join_broke(joining: &Joining, trace: &Trace, torn: bool) -> AtRest {
-    if joining.overwritten || trace.half_copied || joining.from.is_none() {
+    if joining.overwritten || trace.half_copied || trace.copied || joining.from.is_none() {
         return AtRest::Stands(Standing::unknown(
             Unknown::TransferInterrupted,
             "a full copy into this member was interrupted; its data directory may be incomplete",
@@ -356,7 +367,7 @@ pub fn after_recovery(disk: &Disk, recovered: &Recovered, memory: &Memory, doubt
     }
 }
 
-/// Where a member stands whose recovery failed: asked again soon, unless it is known why.
+/// Where a member stands whose recovery failed: asked again soon.
 pub fn recovery_failed(doubt: Doubt, why: &str) -> Standing {
     match doubt {
         Doubt::NotOnDisk => Standing::unknown(

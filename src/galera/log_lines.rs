@@ -19,6 +19,12 @@ pub fn must_restart(log: &str) -> Option<&str> {
     log.lines().rev().find(|line| line.contains("[ERROR]") && line.contains("node restart required"))
 }
 
+/// The line by which Galera says that it left its group for good: the group could not agree on a view in time
+/// (gcomm/src/evs_proto.cpp, `max_install_timeouts`).
+pub fn left_for_good(log: &str) -> Option<&str> {
+    log.lines().rev().find(|line| line.contains("[ERROR]") && line.contains("backend must be restarted"))
+}
+
 /// Whether a donor was found for the state that this life asked for. Until then nothing can arrive, however long
 /// other members take to be done with theirs.
 pub fn donor_found(log: &str) -> bool {
@@ -333,6 +339,8 @@ mod tests {
         let failed = "2026-11-21  0:39:29 2 [ERROR] WSREP: Receiving IST failed, node restart required: IST receiver reported failure: 'IST didn't contain all write sets, expected last: 12 last received: 11' (71)";
         assert_eq!(must_restart(&format!("x\n{failed}\ny")), Some(failed));
         assert_eq!(must_restart("2026-11-21  0:39:29 2 [Note] WSREP: IST received: 746e46f3:12"), None);
+        let left = "2026-11-30 22:32:32 0 [ERROR] WSREP: exception from gcomm, backend must be restarted: evs::proto(b85ead87-a9e1, GATHER, view_id(REG,b816152c-af72,10)) failed to form singleton view after exceeding max_install_timeouts 3, giving up (FATAL)";
+        assert_eq!([left_for_good(&format!("{failed}\n{left}\ny")), left_for_good(failed)], [Some(left), None]);
     }
 
     #[test]

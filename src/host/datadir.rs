@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::files::{read_if_there, remove_durably, rename_durably, write_atomically};
 use crate::cluster::memory::DataPrint;
-use crate::cluster::observation::{Disk, File};
+use crate::cluster::observation::{ABANDONED, Disk, File, KEPT};
 use crate::galera::grastate::{self, Grastate};
 use crate::galera::gvwstate::{self, SavedView};
 use crate::galera::position::Position;
@@ -42,11 +42,6 @@ const COMMIT_LOG_PAGE: u64 = 4096;
 
 /// Where the scripts of state transfers keep the numbers of their processes.
 const TRANSFER_PIDS: [&str; 3] = ["wsrep_sst.pid", "rsync_sst.pid", "stunnel.pid"];
-
-/// How data is named that was kept aside because it was not known that the cluster had all of it.
-pub const KEPT: &str = "kept-";
-/// How data is named that a person gave up.
-pub const ABANDONED: &str = "abandoned-";
 
 /// Whether this file defines a table that InnoDB keeps in a file of its own: not a view, not a table of partitions.
 fn is_innodb(definition: &Path) -> std::io::Result<bool> {

@@ -16,7 +16,7 @@ use super::datadir::DataDir;
 use super::files::remove_durably;
 use super::processes::{BELOW_MARIADBD, Handle, find_mariadbd, moved};
 use crate::config::MemberConfig;
-use crate::galera::log_lines::{Evidence, evidence, process_that_starts};
+use crate::galera::log_lines::{Evidence, evidence, full_copy_came, process_that_starts};
 use crate::galera::position::Position;
 use crate::galera::recovery::{Recovered, recovered_position};
 use crate::log;
@@ -262,6 +262,11 @@ pub fn life_begins(config: &MemberConfig, pid: i32) -> u64 {
         // Its own lines are not there.
         Some(_) => at,
     }
+}
+
+/// Whether the last life is that of this process, and a full copy came in it.
+pub fn copied_in_life_of(config: &MemberConfig, pid: i32) -> bool {
+    full_copy_came(&error_log_since(config, life_begins(config, pid)))
 }
 
 /// Where what was read begins, and that.

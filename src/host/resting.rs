@@ -40,6 +40,7 @@ pub fn find(config: &MemberConfig, disk: &Disk, memory: &Memory, stop: &AtomicBo
     let trace = Trace {
         print: if joins { datadir.print().ok() } else { None },
         half_copied: joins && datadir.half_copied(),
+        copied: joins && memory.started.is_some_and(|mark| mariadbd::copied_in_life_of(config, mark.pid)),
         boot: boot(),
         ..Trace::said_by(&mariadbd::last_life(config), memory)
     };

@@ -122,7 +122,7 @@ pub fn forced(evidence: &Evidence, force: &Force) -> Result<Proof, NoProof> {
 const FEW_ARE_TOLD: &str = "most members cannot be told of this: where they run and reach none that was told, they may begin by themselves. Start them only where they reach this one";
 
 /// A copy of it would be given to all others.
-const MAY_BE_TORN: &str = "a full copy may have left torn files on that member: check its tables before clients write (mariadb-check --all-databases)";
+const MAY_BE_TORN: &str = "a full copy may have left torn files on that member: check its tables before clients write: `/var/vcap/packages/mariadb/bin/mariadb-check --all-databases --socket=/var/vcap/sys/run/mariadb/mysqld.sock`";
 
 fn notes(node: &Observation, many_are_told: bool) -> Vec<String> {
     let torn = matches!(node.position, Standing::Unknown { why: Unknown::NotOnDisk | Unknown::JoinBroke, .. });
@@ -259,7 +259,10 @@ pub fn suggested_force(evidence: &Evidence) -> Option<Force> {
     };
     // It parts from all that anybody has: no answer while somebody's agent or position may be there in a moment.
     let soon = |view: &MemberView| match &view.sight {
-        Sight::Seen(o) => matches!(o.position, Standing::Unknown { why: Unknown::Failed | Unknown::NotLookedYet, .. }),
+        Sight::Seen(o) => {
+            o.position.is_looked_for_again()
+                || matches!(o.position, Standing::Unknown { why: Unknown::NotLookedYet, .. })
+        }
         Sight::Refused | Sight::Another(_) | Sight::Unusable(_) => true,
         Sight::Silent(_) => false,
     };

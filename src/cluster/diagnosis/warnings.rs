@@ -8,8 +8,7 @@ use super::codes::{ClusterCode, WarningCode};
 use super::facts::{Look, disk_fault, said, slow_disk};
 use super::{MemberCode, Warning, maintained};
 use crate::cluster::arbitration::ArbitratorWord;
-use crate::cluster::join::GIVE_UP;
-use crate::cluster::observation::{File, MemberView, Observation};
+use crate::cluster::observation::{ABANDONED, File, KEPT, MemberView, Observation};
 use crate::galera::log_lines::LogKind;
 use crate::galera::moment::Moment;
 use crate::galera::position::OneHistory;
@@ -135,10 +134,20 @@ fn servers(look: &Look, warn: &mut Warn) {
         warn(WarningCode::PositionFellBack, text);
     }
     for member in look.seen.iter().filter(|o| !o.kept_aside.is_empty()) {
+        let of = |what: &str, why: &str| {
+            let marked = |path: &&str| path.contains(&format!(".{what}"));
+            let found: Vec<&str> = member.kept_aside.iter().map(String::as_str).filter(marked).collect();
+            (!found.is_empty()).then(|| format!("{why}: {}", found.join(" ")))
+        };
+        let kept: Vec<String> =
+            [of(ABANDONED, "a person gave it up"), of(KEPT, "it was not known that the cluster has all of it")]
+                .into_iter()
+                .flatten()
+                .collect();
         let text = format!(
-            "{} keeps data that was set aside; delete it (rm -r) once nobody needs it: {}",
+            "{} keeps data that was set aside, and that may have transactions that no other member has ({}). To read it: `galera-ctl rejoin` on its VM tells how. Delete it (rm -r) once nobody needs it",
             member.member.name,
-            member.kept_aside.join(" ")
+            kept.join("; ")
         );
         warn(WarningCode::DataKeptAside, text);
     }
@@ -146,7 +155,7 @@ fn servers(look: &Look, warn: &mut Warn) {
     let torn = look.names(|o| o.process.is_some() && o.memory.copy_may_be_torn(o.member.boot_id.parse().ok()));
     if !torn.is_empty() {
         let text = format!(
-            "{torn} serves with what a full copy brought, and its disk did not take all of it: its files may be torn. After a look at the disk, give it a new copy: `{GIVE_UP}`"
+            "{torn} serves with what a full copy brought, and its disk did not take all of it: its files may be torn. Look at the disk, and then `bosh restart` it: it keeps what it has aside, and takes a new copy"
         );
         warn(WarningCode::CopyNotOnDisk, text);
     }

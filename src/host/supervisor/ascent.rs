@@ -9,7 +9,6 @@ use crate::galera::log_lines::{
     TransferKind, donor_found, full_copy_came, ist_progress, queues_for_donor, transfer_kind,
 };
 use crate::galera::wsrep::LocalState;
-use crate::host::clock::boot;
 use crate::host::{mariadbd, processes};
 
 /// No primary component is seen for so long, and a member that was started to join one decides anew. Galera itself
@@ -200,7 +199,7 @@ impl Supervising {
         let overwrites = running.ascent.overwrites() || full_copy_came(&log);
         // Also where one was seen before: it may have been in another boot.
         if overwrites && self.memory.joining.is_some() {
-            self.keep(|memory| memory.overwritten(boot()))?;
+            self.copy_writes()?;
         }
         if self.memory.joining.is_some()
             && let Some(view) = self.datadir.look().saved_view.present()

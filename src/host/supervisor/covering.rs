@@ -10,7 +10,8 @@ use serde_json::json;
 use super::{Event, Stage, Supervising};
 use crate::cluster::join::{GIVE_UP, MayJoin};
 use crate::cluster::memory::Memory;
-use crate::host::datadir::{DataDir, KEPT};
+use crate::cluster::observation::KEPT;
+use crate::host::datadir::DataDir;
 use crate::host::observe::free_bytes;
 use crate::log;
 

@@ -12,7 +12,7 @@ use crate::agent::api::{self, DepartedBody};
 use crate::agent::client::Client;
 use crate::cli::Exit;
 use crate::cluster::memory::{CleanStop, Memory};
-use crate::cluster::observation::{File, StartMode};
+use crate::cluster::observation::{File, Sql, StartMode};
 use crate::cluster::start::back_off;
 use crate::galera::log_lines::{LogKind, evidence};
 use crate::galera::wsrep::{ClusterStatus, Wsrep};
@@ -25,7 +25,7 @@ const CLIENTS_EVERY: Duration = Duration::from_millis(200);
 
 /// How long the last look before a stop is waited for; a server that hangs is stopped all the same.
 const LAST_LOOK: Duration = Duration::from_secs(3);
-/// How long one that has served nobody may take to end.
+/// How long one that serves nobody may take to end.
 const UNSERVED: Duration = Duration::from_secs(5);
 /// A stop that moves nothing for so long is given up. That costs a crash recovery, and nothing that was committed.
 const STANDS_STILL: Duration = Duration::from_secs(60);
@@ -73,7 +73,10 @@ impl Supervising {
                 stopping.deadline = stopping.deadline.min(Instant::now() + limit);
                 Ok(false)
             }
-            Stage::Waiting { .. } => Ok(true),
+            Stage::Waiting { .. } => {
+                self.bring_to_disk_at_the_end(Instant::now() + limit);
+                Ok(true)
+            }
             // Their children end first: nothing of ours may be left on the data directory.
             Stage::Preparing | Stage::Recovering => Ok(false),
         }
@@ -140,31 +143,47 @@ impl Supervising {
     /// is Synced, answers nobody, and cannot be stopped any more. Nobody was served yet, so SIGKILL loses
     /// nothing there; the whole process group, because transfer scripts live on otherwise.
     ///
-    /// Where it is heard, quorum may have been lost since the last look, and what is done about the saved view rests on
-    /// that: so it is looked at once more, on a thread that may block.
+    /// SQL may have been opened since the last look, or quorum lost, and what is done rests on both: so it is looked at once
+    /// more, on a thread that may block.
     pub(super) fn stop(&mut self, why: StopReason, limit: Duration, reason: &str) -> Result<()> {
         let Stage::Running(running) = &mut self.stage else {
             return Ok(());
         };
         let since = running.stop.as_ref().map_or_else(Instant::now, |stop| stop.since);
-        let asks = running.stop.is_none() && running.sql_was_open;
-        // Who has served nobody in this life often hears no SIGTERM after a transfer that failed: it is asked to leave, which
-        // the others notice at once, and not waited for.
-        let limit = if why == StopReason::GivenUp && !running.served { limit.min(UNSERVED) } else { limit };
+        let asks = running.stop.is_none();
+        // Who has served nobody in this life often hears no SIGTERM after a transfer that failed, nor who is in no group any
+        // more: it is asked to leave, which the others notice at once, and not waited for.
+        let serves_nobody = !running.served || running.disconnected.is_some();
+        let limit = if why == StopReason::GivenUp && serves_nobody { limit.min(UNSERVED) } else { limit };
         running.stop = Some(Stop { why, limit, reason: reason.into(), since });
-        if !running.sql_was_open {
-            return self.stop_after(None);
-        }
         if asks {
-            let looks = Arc::clone(&running.looks);
+            let (looks, pid) = (Arc::clone(&running.looks), running.child.pid());
             self.since = Instant::now();
             let (config, events) = (Arc::clone(&self.config), self.events.clone());
             std::thread::spawn(move || {
-                let seen = looks.look(&config.mariadb.socket, &config.mariadb.admin_user).1;
-                let _ = events.send(Event::LastLook(seen.map(Box::new)));
+                let (met, seen) = looks.look(&config.mariadb.socket, &config.mariadb.admin_user);
+                let _ = events.send(Event::LastLook { pid, met, wsrep: seen.map(Box::new) });
             });
         }
         Ok(())
+    }
+
+    /// What the last look before a stop met; of an earlier life it says nothing.
+    pub(super) fn last_looked(&mut self, pid: i32, met: &Sql, fresh: Option<Wsrep>) -> Result<()> {
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(());
+        };
+        if running.child.pid() != pid {
+            return Ok(());
+        }
+        let opened = met.is_open() && !running.sql_was_open;
+        if opened && running.stop.as_ref().is_some_and(|stop| stop.why == StopReason::GivenUp) {
+            // It got there after all, as the next look tells.
+            running.stop = None;
+            return Ok(());
+        }
+        running.sql_was_open |= opened;
+        self.stop_after(fresh)
     }
 
     /// Goes on without the last look where it takes too long.

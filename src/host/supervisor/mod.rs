@@ -42,6 +42,7 @@ use serde_json::json;
 
 use self::asked::Asked;
 use self::child::{ChildHandle, Ended};
+use self::copied::Copies;
 use self::leading::Leading;
 use self::maintained::Maintained;
 pub use self::maintained::started_by_bosh;
@@ -102,13 +103,13 @@ enum Event {
     /// What Galera answered when it was asked to make this member's component primary.
     PromotionAsked(Result<()>),
     /// The last look before a stop: quorum may have been lost since the one before.
-    LastLook(Option<Box<Wsrep>>),
+    LastLook { pid: i32, met: Sql, wsrep: Option<Box<Wsrep>> },
     /// The clients of a leaving member are gone, or so many are left at the end of their time.
     ClientsGone { left: Option<u64> },
     /// The system tables are of the server's version now.
     Upgraded(Result<()>),
-    /// What was copied in the life of this process is on disk, after so long.
-    OnDisk { pid: i32, synced: Result<Duration> },
+    /// What this copy brought is on disk, after so long.
+    OnDisk { copy: u64, synced: Result<Duration> },
     /// `mariadbd` is gone.
     Ended(Ended),
     /// A recovery of the cluster that this member led is over.
@@ -184,6 +185,8 @@ pub struct Supervising {
     ask_applied: bool,
     /// What it remembered could not be read, and no earlier copy of it either.
     past_lost: bool,
+    /// What full copies brought, and whether it is on disk.
+    copies: Copies,
     /// How often in a row a start was given up, since it was last Synced.
     given_up: u32,
     /// How often in a row the position could not be found.
@@ -254,6 +257,7 @@ impl Supervising {
             hold: hold.map(|h| (h, Instant::now())),
             ask_applied: false,
             past_lost: false,
+            copies: Copies::default(),
             given_up: 0,
             unfound: 0,
             memory: store.memory(),
@@ -348,10 +352,10 @@ impl Supervising {
                 self.promotion_asked(asked);
                 Ok(None)
             }
-            Event::LastLook(wsrep) => self.stop_after(wsrep.map(|w| *w)).map(|()| None),
+            Event::LastLook { pid, met, wsrep } => self.last_looked(pid, &met, wsrep.map(|w| *w)).map(|()| None),
             Event::ClientsGone { left } => self.clients_gone(left).map(|()| None),
-            Event::OnDisk { pid, synced } => {
-                self.brought_to_disk(pid, synced);
+            Event::OnDisk { copy, synced } => {
+                self.brought_to_disk(copy, &synced);
                 Ok(None)
             }
             Event::Upgraded(result) => {
@@ -397,7 +401,8 @@ impl Supervising {
             self.hold = None;
             self.store.drop_hold()?;
         }
-        let failed = matches!(self.standing, Standing::Unknown { why: Unknown::Failed, .. });
+        self.bring_to_disk();
+        let failed = self.standing.is_looked_for_again();
         match &self.stage {
             // A full disk, or a wrong option, may have been mended meanwhile.
             Stage::Waiting { .. }
@@ -530,7 +535,7 @@ impl Supervising {
     fn stands(&mut self, standing: Standing) {
         log::set_position(standing.position().as_ref().map(|p| p as &dyn std::fmt::Display));
         self.unfound = match &standing {
-            Standing::Unknown { why: Unknown::Failed, .. } => self.unfound.saturating_add(1),
+            failed if failed.is_looked_for_again() => self.unfound.saturating_add(1),
             _ => 0,
         };
         self.standing = standing;

@@ -19,9 +19,10 @@ use crate::cluster::observation::{File, MemberView, Sql, StartMode};
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
 use crate::cluster::start::{ByItself, without_primary};
-use crate::galera::log_lines::must_restart;
+use crate::galera::log_lines::{left_for_good, must_restart};
 use crate::galera::position::Position;
 use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
+use crate::host::clock::boot;
 use crate::host::sql::Looks;
 use crate::host::{mariadbd, ports};
 use crate::log;
@@ -67,13 +68,11 @@ pub(super) struct Running {
     pub(super) stood_without_quorum: Option<Position>,
     /// The view in which what follows Synced was done, and when; done again after each change of view.
     pub(super) settled_in: Option<(Option<u64>, Instant)>,
-    /// Whether what a full copy wrote is being brought to disk.
-    pub(super) syncing: bool,
     /// After so long it settles again in the same view.
     pub(super) settle_again_after: Duration,
     pub(super) settling: Pending,
     /// Since when it has been in no group.
-    disconnected: Option<Instant>,
+    pub(super) disconnected: Option<Instant>,
     /// Why settling failed last, and when.
     pub(super) failed: Option<(String, Instant)>,
     /// Whether the system tables are of the server's version.
@@ -120,7 +119,6 @@ impl Running {
             without_quorum: None,
             stood_without_quorum: None,
             settled_in: None,
-            syncing: false,
             settle_again_after: SETTLE_EVERY,
             settling: Pending::default(),
             disconnected: None,
@@ -269,7 +267,9 @@ impl Supervising {
             return None;
         };
         if let Some(since) = running.disconnected {
-            let lost = since.elapsed() > DISCONNECTED_LIMIT;
+            let lost = since.elapsed() > DISCONNECTED_LIMIT
+                || running.mode != StartMode::Adopted
+                    && left_for_good(&mariadbd::error_log_since(&self.config, running.log_since)).is_some();
             return lost
                 .then(|| "mariadbd runs, is in no group of members, and does not come back by itself".to_owned());
         }
@@ -292,7 +292,7 @@ impl Supervising {
         running.next_probe = Instant::now() + PROBE_EVERY;
         running.sql_closed =
             matches!(met, Sql::Closed { .. }) && !ports::listening().contains(&self.config.mariadb.port);
-        if matches!(met, Sql::Open { .. } | Sql::TooManyConnections | Sql::Denied) && !running.sql_was_open {
+        if met.is_open() && !running.sql_was_open {
             running.sql_was_open = true;
             self.since = Instant::now();
             log::info("sql.open", &[("after_ms", &running.child.age().as_millis())]);
@@ -348,7 +348,6 @@ impl Supervising {
             }
         }
         self.remember(&wsrep);
-        self.bring_to_disk();
     }
 
     /// Keeps which primary view this member is in, and what Galera itself forgets.
@@ -366,10 +365,15 @@ impl Supervising {
         // Clients are served from now on: what they are told of must not pass for a broken transfer.
         let serves = matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced);
         let begun = self.memory.begun && self.memory.beginning.is_some();
+        let torn = self.memory.copy_may_be_torn(boot());
         self.notice_copy()?;
         self.keep(|memory| {
             if begun {
                 memory.began_in(view.as_ref(), wsrep.gcomm_uuid);
+                // As a person decided: from now on the cluster has what it has.
+                if torn {
+                    memory.on_disk();
+                }
             }
             if serves {
                 memory.joined();

@@ -124,8 +124,8 @@ impl Supervising {
             if doubt == Doubt::VotedOut {
                 memory.vote_out();
             }
-            if trace.half_copied {
-                memory.overwritten(boot());
+            if trace.half_copied || trace.copied {
+                memory.overwritten(memory.joining.as_ref().and_then(|joining| joining.boot));
             }
             if let Some(print) = print {
                 memory.reprint(print);
@@ -399,14 +399,7 @@ impl Supervising {
             StartMode::RestoreView => self.remember_saved_view()?,
             _ => self.set_view_aside()?,
         }
-        // Begun from data that may be torn, as a person decided: from now on it is what it is.
-        let torn = self.memory.copy_may_be_torn(boot());
-        self.keep(|memory| {
-            if mode == StartMode::Bootstrap && torn {
-                memory.on_disk();
-            }
-            memory.starts(mode != StartMode::Join);
-        })?;
+        self.keep(|memory| memory.starts(mode != StartMode::Join))?;
         self.end_orphaned_transfers();
         let log_since = mariadbd::error_log_length(&self.config);
         let lineage = self.memory.lineage_as_primary();

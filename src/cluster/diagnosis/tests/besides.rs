@@ -237,6 +237,14 @@ fn r5_who_does_not_join_by_itself_is_said() {
 }
 
 #[test]
+fn what_was_set_aside_is_told_with_the_reason() {
+    let kept = three(1).with(|o| o.kept_aside = vec!["/store/data.abandoned-1".into(), "/store/data.kept-2".into()]);
+    let told = diagnose(&cluster(3), &all([three(0), kept, three(2)]));
+    let expected = "a person gave it up: /store/data.abandoned-1; it was not known that the cluster has all of it: /store/data.kept-2";
+    assert!(told.warnings.iter().any(|w| w.sentence.contains(expected)), "{:?}", told.warnings);
+}
+
+#[test]
 // D9
 fn d9_well_by_views_of_different_moments_takes_a_second_look() {
     let healthy = diagnose(&cluster(3), &all([three(0), three(1), three(2)]));

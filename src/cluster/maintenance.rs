@@ -116,13 +116,23 @@ impl Mode {
         &self.unreadable
     }
 
+    /// The commands that end all that is on, between backticks.
+    pub fn ends_by(&self) -> String {
+        let mut scopes: Vec<&Scope> = self.notices.all().filter(|n| n.is_on()).map(|n| &n.scope).collect();
+        if !self.unreadable.is_empty() && !scopes.contains(&&Scope::Cluster) {
+            scopes.push(&Scope::Cluster);
+        }
+        scopes.iter().map(|scope| scope.ends_by()).collect::<Vec<_>>().join(" and ")
+    }
+
     /// Why this member is in maintenance, if it is: a sentence.
     pub fn over(&self, member: &str) -> Option<String> {
         let on = |scope: &Scope| self.notices.of(scope).filter(|n| n.is_on()).map(Notice::to_string);
         on(&Scope::Cluster).or_else(|| on(&Scope::Member(member.to_owned()))).or_else(|| {
             let (name, why) = self.unreadable.first()?;
             Some(format!(
-                "what {name} knows of maintenance cannot be read ({why}), which counts as on; `/var/vcap/jobs/maintenance/bin/run off` sets that aside"
+                "what {name} knows of maintenance cannot be read ({why}), which counts as on; {} sets that aside",
+                Scope::Cluster.ends_by()
             ))
         })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{Evidence, Fence, NoProof, Proof, first_deploy, suggested_force};
+use super::bootstrap::{Evidence, Fence, NoProof, Proof, first_deploy, forced, suggested_force};
 use super::join::{MayJoin, MayNotJoin, may_join};
 use super::lineage::Lineage;
 use super::maintenance::{Act, all_lifted, keeps_from, lifted};
@@ -220,7 +220,7 @@ fn what_brings_it_back(
         },
         Recovery::UnderWay(what) => ByItself::Wait(format!("{stands}; {what}")),
         Recovery::Refuse(no) => {
-            let way_out = if soon_started(own, others) { String::new() } else { way_out(cluster, &views, &no) };
+            let way_out = way_out(cluster, &views, &no);
             ByItself::Wait(format!("{stands}; {no}{}{way_out}", others_stand(others)))
         }
         Recovery::PrimaryExists { primary, .. }
@@ -261,13 +261,14 @@ fn others_stand(others: &[MemberView]) -> String {
     if standing.is_empty() { String::new() } else { format!("; seen: {}", standing.join(", ")) }
 }
 
-/// BOSH starts one instance after the other: where the VM of another member answers and nothing runs on it, that is about to
-/// be started, and for so long nobody is told what to give up.
+/// BOSH starts one instance after the other, and monit starts anew what died: what does not run is about to be started, and
+/// nobody is told what to give up before all that run have waited for so many seconds.
 const STARTED_WITHIN: u64 = 60;
 
-fn soon_started(own: &Observation, others: &[MemberView]) -> bool {
-    let waits = own.supervisor.present().is_some_and(|s| s.phase_seconds < STARTED_WITHIN);
-    waits && others.iter().any(MemberView::nothing_runs)
+fn too_soon(views: &[MemberView], no: &NoProof) -> bool {
+    let about_to_start = matches!(no, NoProof::NoSupervisor(_)) || views.iter().any(MemberView::nothing_runs);
+    let supervisors = views.iter().filter_map(MemberView::seen).filter_map(|o| o.supervisor.present());
+    about_to_start && supervisors.map(|s| s.phase_seconds).min().is_none_or(|seconds| seconds < STARTED_WITHIN)
 }
 
 /// The one command that a person may decide to run.
@@ -278,24 +279,29 @@ pub fn way_out(cluster: &Cluster, views: &[MemberView], no: &NoProof) -> String 
     );
     // Empty disks of members that remember no cluster are a first deploy, which the designated one begins.
     let remembered = views.iter().filter_map(MemberView::seen).any(|o| o.memory.is_witness());
-    if no_force || (*no == NoProof::NoData && !remembered) {
+    if no_force || (*no == NoProof::NoData && !remembered) || too_soon(views, no) {
         return String::new();
     }
     let evidence = Evidence::of(cluster, views, Fence::WouldHold);
-    match suggested_force(&evidence) {
-        None => String::new(),
-        Some(force) => {
-            format!(
-                ". If nothing more can be had back, a person may decide, on any instance: `/var/vcap/jobs/bootstrap/bin/run {force}`"
-            )
-        }
-    }
+    let Some(force) = suggested_force(&evidence) else { return String::new() };
+    let told = forced(&evidence, &force).map(|proof| {
+        let given_up = match proof.left_out() {
+            [] => String::new(),
+            left_out => format!(". Given up then: {}", left_out.join("; ")),
+        };
+        given_up + &proof.notes().iter().map(|note| format!(". Note: {note}")).collect::<String>()
+    });
+    format!(
+        ". If nothing more can be had back, a person may decide, on any instance: `/var/vcap/jobs/bootstrap/bin/run {force}`{}",
+        told.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cluster::situation::*;
+    use crate::cluster::standing::Unknown;
     use crate::galera::wsrep::{ClusterStatus, LocalState};
 
     #[test]
@@ -444,6 +450,34 @@ mod tests {
             let others = [seen(down(0, 8)), other];
             let found = decide(&cluster(3), AutoRecovery::Provable, &member(1), &waits(seconds), &others).to_string();
             assert_eq!(found.contains("--accept-missing"), told, "{why}: {found}");
+        }
+        let parted = |o: Observation| seen(o.of_history(5));
+        for (views, told, why) in [
+            (
+                vec![seen(waits(60).without_supervisor()), parted(down(2, 9).without_supervisor())],
+                false,
+                "all were killed",
+            ),
+            (vec![seen(waits(5)), parted(down(2, 9).without_supervisor())], false, "one is back already"),
+            (vec![seen(waits(60)), parted(down(2, 9).without_supervisor())], true, "the other one was not started"),
+        ] {
+            let no = NoProof::NoSupervisor(vec!["mysql/2".into()]);
+            assert_eq!(way_out(&cluster(2), &views, &no).contains("--node"), told, "{why}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_told_a_command_is_told_what_it_gives_up() {
+        let torn = down(1, 9).bounded().with(|o| {
+            let at_most = o.position.at_most();
+            o.position = Standing::Unknown { why: Unknown::NotOnDisk, detail: "not on disk yet".into(), at_most };
+        });
+        for (views, told, why) in [
+            (vec![seen(down(0, 8)), seen(down(1, 9)), silent(2)], "Given up then: mysql/2: it is not seen", "not seen"),
+            (vec![seen(torn), silent(0), silent(2)], "Note: a full copy may have left torn files", "torn"),
+        ] {
+            let found = way_out(&cluster(3), &views, &NoProof::NoData);
+            assert!(found.contains(told), "{why}: {found}");
         }
     }
 

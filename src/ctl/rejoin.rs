@@ -1,6 +1,6 @@
 //! `rejoin`: what giving this member's data up would lose, the other choices, and the decision (Q11).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -84,6 +84,10 @@ impl Rejoin {
         let errand = self.decision.is_some() && !self.abandon_data;
         if seen.wsrep.as_ref().is_some_and(|w| w.is_primary()) {
             say!("{} is in the primary component; there is nothing to rejoin.", config.instance);
+            if let Some(kept) = seen.kept_aside.last() {
+                say!("What was set aside is read without Galera, as root:");
+                tell_salvage(config, kept);
+            }
             return Ok(Exit::Done);
         }
         // Who gives up data that nobody has looked at may give up what would have joined by itself.
@@ -171,7 +175,6 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) 
     let others = || config.cluster.members.iter().filter(|m| m.name != *me).map(|m| m.name.as_str());
     let accept: String = others().map(|name| format!(" --accept-missing {name}")).collect();
     let stop: Vec<String> = others().map(|name| format!("bosh stop --skip-drain {name}")).collect();
-    let kept = |dir: &Path| dir.with_extension("abandoned-TIME").display().to_string();
     say!("A person chooses; nothing is done by itself:");
     say!("1. Give it up, and keep it aside. The member gets a copy of the cluster's data:");
     if errand {
@@ -183,14 +186,8 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) 
         say!("     {GIVE_UP}");
     }
     say!("2. Salvage what only it has: first 1, then read the copy that was kept, and");
-    say!("   write what is missed:");
-    say!("     {} --no-defaults --skip-networking \\", config.mariadb.program.display());
-    say!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
-    say!("       --socket=/tmp/salvage.sock \\");
-    say!("       --datadir={} &", kept(&config.mariadb.data_dir));
-    let dump = config.mariadb.program.with_file_name("mariadb-dump");
-    say!("     {} --socket=/tmp/salvage.sock \\", dump.display());
-    say!("       --all-databases > salvage.sql");
+    say!("   write what is missed, on the VM of this member as root:");
+    tell_salvage(config, &config.mariadb.data_dir.with_extension("abandoned-TIME").display().to_string());
     if voted_out {
         say!("Compare before you give it up: the vote counts members, and tells not who is");
         say!("right. One that was outvoted may be the only one that has a table, or a row;");
@@ -203,6 +200,19 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) 
     say!("     {}", stop.join("\n     "));
     say!("     /var/vcap/jobs/bootstrap/bin/run --node {me}{accept}");
     say!("     then start the others, and 1 on each of them");
+}
+
+/// The server is waited for, and ended: two on one directory would break it.
+fn tell_salvage(config: &MemberConfig, kept: &str) {
+    let program = &config.mariadb.program;
+    say!("     {} --no-defaults --skip-networking \\", program.display());
+    say!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
+    say!("       --socket=/tmp/salvage.sock \\");
+    say!("       --datadir={kept} &");
+    say!("     until [ -S /tmp/salvage.sock ]; do sleep 1; done");
+    say!("     {} --socket=/tmp/salvage.sock \\", program.with_file_name("mariadb-dump").display());
+    say!("       --all-databases > salvage.sql");
+    say!("     kill %1; wait");
 }
 
 fn abandon(config: &MemberConfig, seen: &Observation, keep: bool) -> Result<Exit> {

@@ -193,7 +193,7 @@ impl Errand {
                     Followed::LeaderGone => continue,
                 }
             }
-            if !dry_run && let Some(verdict) = self.kept_by_maintenance(&views)? {
+            if !dry_run && let Some(verdict) = self.kept_by_maintenance(&views) {
                 return Ok(verdict);
             }
             match if dry_run { Waited::ForNobody } else { self.waited_for_joiners(&views)? } {
@@ -226,6 +226,7 @@ impl Errand {
                     }
                 }
             }
+            self.let_obey(&views)?;
             self.progress.step(2, "holding all members that are seen");
             let left_out = |m: &Member| self.force.as_ref().is_some_and(|force| force.accepts(&m.name));
             match hold::take(&self.client, &seen_members(&taken), &self.owner, left_out)? {
@@ -244,27 +245,35 @@ impl Errand {
         }
     }
 
-    /// Refuses where maintenance is on, unless a person named the member and knows of it: then the members are
-    /// let obey.
-    fn kept_by_maintenance(&self, views: &[MemberView]) -> Result<Option<Verdict>> {
+    /// Refuses where maintenance is on, unless a person named the member and knows of it.
+    fn kept_by_maintenance(&self, views: &[MemberView]) -> Option<Verdict> {
         let mode = Mode::of(views.iter().filter_map(MemberView::seen));
-        let Err(why) = may(Act::Begin, By::Itself, "", &mode) else { return Ok(None) };
+        let why = may(Act::Begin, self.by(), "", &mode).err()?;
         if matches!(recovery(&self.cluster, views), Recovery::Healthy(_)) {
-            return Ok(None);
+            return None;
         }
-        let by = if self.during_maintenance && self.force.is_some() { By::Person } else { By::Itself };
-        if may(Act::Begin, by, "", &mode).is_err() {
-            return Ok(Some(Verdict::refused(format!(
-                "Refused: {why}, so nothing is begun. Nothing was changed. End it with `/var/vcap/jobs/maintenance/bin/run off`, or name the member to go on from: `/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`."
-            ))));
-        }
-        let body = PermitBody { by: self.owner.clone(), reason: why, seconds: LONGEST_HOLD };
+        Some(Verdict::refused(format!(
+            "Refused: {why}, so nothing is begun. Nothing was changed. End it with {}, or name the member to go on from: `/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`.",
+            mode.ends_by()
+        )))
+    }
+
+    /// On whose word it begins.
+    fn by(&self) -> By {
+        if self.during_maintenance && self.force.is_some() { By::Person } else { By::Itself }
+    }
+
+    /// Where a person begins in spite of maintenance, members are let obey: once it is known that it begins.
+    fn let_obey(&self, views: &[MemberView]) -> Result<()> {
+        let mode = Mode::of(views.iter().filter_map(MemberView::seen));
+        let Err(reason) = may(Act::Begin, By::Itself, "", &mode) else { return Ok(()) };
+        let body = PermitBody { by: self.owner.clone(), reason, seconds: LONGEST_HOLD };
         let waits =
             |v: &&MemberView| hold::supervisor(v).is_some_and(|s| s.stance.permit.is_none()) && !steps::synced(v);
         for view in views.iter().filter(waits) {
             self.client.tell(&view.member, api::PERMIT, &body)?;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The members that this run holds and waits for: not those whom a person left out and who cannot be held, or do not

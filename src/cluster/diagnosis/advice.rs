@@ -83,7 +83,7 @@ pub(super) fn of(code: ClusterCode) -> Advice {
         ),
         ClusterCode::FirstDeploy => ("Wait", "the designated first member begins, once", "bootstrap by hand meanwhile"),
         ClusterCode::MinorityOnly => (
-            "Look at the network and at the members that are not seen",
+            "Look at the network and at the members that are not seen: they may go on without this side, and serve clients",
             "members rejoin when it heals",
             "bootstrap, or restart what lives: it would lose its place",
         ),
@@ -149,9 +149,13 @@ pub(super) fn each<'a>(members: impl Iterator<Item = &'a MemberDiagnosis>) -> Op
 pub(super) fn joining<'a>(members: impl Iterator<Item = &'a MemberDiagnosis>) -> Option<String> {
     let (stay, join): (Vec<_>, Vec<_>) = members.partition(|m| stays(m.code));
     let names = |of: &[&MemberDiagnosis]| listed(of.iter().map(|m| m.name.as_str()));
+    let told = |of: &[&MemberDiagnosis], one: &str, several: &str| {
+        let does = if of.len() == 1 { one } else { several };
+        (!of.is_empty()).then(|| format!("{} {does}", names(of)))
+    };
     let stay_told =
-        (!stay.is_empty()).then(|| format!("{} stays as it is until somebody does something", names(&stay)));
-    let join_told = (!join.is_empty()).then(|| format!("{} joins once it runs and reaches the others", names(&join)));
+        told(&stay, "stays as it is until somebody does something", "stay as they are until somebody does something");
+    let join_told = told(&join, "joins once it runs and reaches the others", "join once they run and reach the others");
     let told: Vec<String> = stay_told.into_iter().chain(join_told).collect();
     (!stay.is_empty()).then(|| told.join("; "))
 }

@@ -36,7 +36,7 @@ impl Verdict {
 type Rule = fn(&Look) -> Option<Verdict>;
 
 /// In this order. What may be concluded from a part comes before what needs all members to be seen.
-pub(super) const RULES: [(ClusterCode, Rule); 25] = [
+pub(super) const RULES: [(ClusterCode, Rule); 26] = [
     (ClusterCode::ObserverBlind, blind),
     (ClusterCode::MembershipConfigMismatch, mismatch),
     (ClusterCode::SplitBrain, split),
@@ -64,6 +64,7 @@ pub(super) const RULES: [(ClusterCode, Rule); 25] = [
     (ClusterCode::AllNonPrimaryWedged, none::wedged),
     (ClusterCode::SurvivorNonPrimary, none::survivor),
     (ClusterCode::NonPrimaryMixed, none::mixed),
+    (ClusterCode::RecoveryInProgress, none::stopping),
 ];
 
 pub(super) fn first_match(look: &Look) -> (ClusterCode, Verdict) {
@@ -295,10 +296,14 @@ fn one_left(look: &Look) -> Option<Verdict> {
     Some(Verdict::of(sentence, unfit(look)).advising(of_members(look, ClusterCode::DegradedToOne)))
 }
 
-/// What a code asks for, with what each member that is not well does by itself.
+/// What each member that is not well asks for, and what it does by itself.
 fn of_members(look: &Look, code: ClusterCode) -> Advice {
     let usual = advice::of(code);
-    Advice { by_itself: advice::joining(look.unwell()).unwrap_or(usual.by_itself), ..usual }
+    Advice {
+        run: advice::each(look.unwell()).unwrap_or(usual.run),
+        by_itself: advice::joining(look.unwell()).unwrap_or(usual.by_itself),
+        ..usual
+    }
 }
 
 fn degraded(look: &Look) -> Option<Verdict> {
@@ -312,11 +317,7 @@ fn degraded(look: &Look) -> Option<Verdict> {
     );
     let mut evidence = unfit(look);
     evidence.extend(look.cut_links());
-    let usual = of_members(look, ClusterCode::Degraded);
-    Some(
-        Verdict::of(sentence, evidence)
-            .advising(Advice { run: advice::each(look.unwell()).unwrap_or(usual.run), ..usual }),
-    )
+    Some(Verdict::of(sentence, evidence).advising(of_members(look, ClusterCode::Degraded)))
 }
 
 /// Whether all that are seen are at this.

@@ -5,7 +5,7 @@ use super::codes::{ClusterCode, WarningCode};
 use super::facts::Look;
 use super::warnings::Warn;
 use super::{MemberCode, diagnose};
-use crate::cluster::maintenance::{Act, By, Mode, Notice, Scope, all_lifted, left_undone, may, moment};
+use crate::cluster::maintenance::{Act, By, Mode, Notice, Scope, all_lifted, left_undone, may, may_start, moment};
 use crate::cluster::member::listed;
 use crate::cluster::observation::Observation;
 
@@ -15,7 +15,8 @@ fn mode(look: &Look) -> Mode {
 
 /// The advice of the code, and that nothing of it happens by itself, where that is so.
 pub(super) fn advice(look: &Look, code: ClusterCode, advice: Advice) -> Advice {
-    let kept = may(Act::Begin, By::Itself, "", &mode(look)).is_err();
+    let mode = mode(look);
+    let kept = may(Act::Begin, By::Itself, "", &mode).is_err();
     if !kept || code == ClusterCode::Healthy {
         return advice;
     }
@@ -23,13 +24,26 @@ pub(super) fn advice(look: &Look, code: ClusterCode, advice: Advice) -> Advice {
     let advice = if otherwise.code == code { otherwise.advice } else { advice };
     Advice {
         run: format!(
-            "Maintenance is on, so nothing is begun by itself: act by name (`/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`), or end it with `/var/vcap/jobs/maintenance/bin/run off`, which first shows what would happen. Otherwise: {}",
+            "Maintenance is on, so nothing is begun by itself. To end it: {}, which first shows what would happen{}. Otherwise: {}",
+            mode.ends_by(),
+            by_name(look, &mode),
             advice.run
         ),
         by_itself: "nothing is begun".into(),
         prevented_by: Some("maintenance is on".into()),
         never: advice.never,
     }
+}
+
+/// What a person does without ending it: beside a primary component members are let start, and nothing is bootstrapped.
+fn by_name(look: &Look, mode: &Mode) -> String {
+    if look.nobody_primary() {
+        return ". To go on from a member that you choose: `/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`".into();
+    }
+    let stays = |o: &&&Observation| o.process.is_none() && may_start(o, mode).is_err();
+    let start = |o: &&Observation| format!("`/var/vcap/jobs/maintenance/bin/run start --member {}`", o.member.name);
+    let starts: Vec<String> = look.seen.iter().filter(stays).map(start).collect();
+    if starts.is_empty() { String::new() } else { format!(". To let it join now: {}", starts.join(" and ")) }
 }
 
 pub(super) fn warn_of(look: &Look, warn: &mut Warn) {
@@ -42,9 +56,10 @@ pub(super) fn warn_of(look: &Look, warn: &mut Warn) {
             warn(
                 WarningCode::MaintenanceExpired,
                 format!(
-                    "maintenance of {} should be over (it is {}), and ends by itself only when all is well and nothing would happen; it is still on: `/var/vcap/jobs/maintenance/bin/run off`",
+                    "maintenance of {} should be over (it is {}), and ends by itself only when all is well and nothing would happen; it is still on: {}",
                     notice.scope,
-                    moment(now)
+                    moment(now),
+                    notice.scope.ends_by()
                 ),
             );
         }

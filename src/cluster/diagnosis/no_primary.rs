@@ -10,7 +10,7 @@ use super::facts::{Life, Look, group_size, life};
 use super::member_rules::older_view;
 use crate::cluster::bootstrap::{self, Evidence, Fence, NoProof, proof};
 use crate::cluster::member::listed;
-use crate::cluster::observation::{MemberView, Observation};
+use crate::cluster::observation::{MemberView, Observation, Phase};
 use crate::cluster::recovery::{Recovery, recovery};
 use crate::cluster::standing::{Provenance, Standing, Unknown};
 use crate::cluster::start::{self, AutoRecovery};
@@ -321,5 +321,15 @@ pub(super) fn mixed(look: &Look) -> Option<Verdict> {
     (look.nobody_primary() && all(look, known) && !stuck.is_empty()).then(|| {
         let sentence = format!("nobody has a quorum, and {stuck} will never get there by itself");
         Verdict::of(sentence, wedge_evidence(look)).advising(wedge_action(look))
+    })
+}
+
+/// A server that ends tells nothing any more; who brings the cluster back is found out once it has ended.
+pub(super) fn stopping(look: &Look) -> Option<Verdict> {
+    let stops = |o: &Observation| o.supervisor.present().is_some_and(|s| s.phase == Phase::Stopping);
+    let who = look.names(stops);
+    (look.nobody_primary() && look.whole() && !who.is_empty()).then(|| {
+        let sentence = format!("nobody is primary; mariadbd is being stopped on {who}");
+        with_way_out(look, ClusterCode::RecoveryInProgress, Verdict::of(sentence, look.positions()))
     })
 }

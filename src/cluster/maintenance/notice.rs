@@ -36,6 +36,16 @@ impl From<Scope> for String {
     }
 }
 
+impl Scope {
+    /// The command that ends a maintenance of this scope, between backticks.
+    pub fn ends_by(&self) -> String {
+        match self {
+            Scope::Cluster => "`/var/vcap/jobs/maintenance/bin/run off`".into(),
+            Scope::Member(name) => format!("`/var/vcap/jobs/maintenance/bin/run off --member {name}`"),
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

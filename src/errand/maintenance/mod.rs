@@ -96,7 +96,7 @@ struct StartArguments {
     #[arg(long, value_name = "INSTANCE")]
     member: Option<String>,
     /// Why, for the journal
-    #[arg(long)]
+    #[arg(long, default_value = "no reason given")]
     reason: String,
     /// Who lets it; the user that runs this, if not given
     #[arg(long)]

@@ -126,7 +126,9 @@ impl<'a> Switch<'a> {
             // Members that were away may not have heard of it.
             let told = self.tell(&views, mode.notices(), false)?;
             let word = known.map_or(format!("maintenance of {scope} was never on"), Notice::to_string);
-            say!("{}\n{}", wrapped("", &format!("{word}: nothing to end.")), telling::acknowledged(&told));
+            let other = mode.notices().all().find(|n| n.is_on());
+            let other = other.map_or(String::new(), |n| format!(" {n}: {} ends that.", n.scope.ends_by()));
+            say!("{}\n{}", wrapped("", &format!("{word}: nothing to end.{other}")), telling::acknowledged(&told));
             return Ok(all_of(&told));
         }
         let found = diagnose(&self.config.cluster, &views);

@@ -61,6 +61,17 @@ fn newest(history: Uuid, of: &[(&Observation, Position, Provenance)]) -> Newest 
     Newest { history, seqno, members: known.collect(), behind: behind.collect() }
 }
 
+/// A member whose position is not known, but not to be below the furthest of this history.
+fn may_have_more(view: &MemberView, newest: &Newest) -> Option<String> {
+    match &view.seen()?.position {
+        Standing::Unknown { at_most: Some(most), .. } => {
+            let ahead = most.history() == newest.history && most.seqno() > newest.seqno;
+            ahead.then(|| format!("{} (at most {most})", view.member.name))
+        }
+        _ => None,
+    }
+}
+
 /// How a position is known, for somebody who has to trust it.
 fn how(from: Provenance) -> String {
     let why = match from {
@@ -92,6 +103,11 @@ pub(super) fn lines(views: &[MemberView], apart: &[&str]) -> Vec<String> {
             newest.seqno,
             ways.into_iter().collect::<Vec<_>>().join("; ")
         ));
+        // Where nobody knows where a member stands, it may be the one that is ahead.
+        let more: Vec<String> = views.iter().filter_map(|view| may_have_more(view, newest)).collect();
+        if !more.is_empty() {
+            lines.push(format!("may have more: {}", more.join(", ")));
+        }
         if !newest.behind.is_empty() {
             let behind: Vec<String> = newest.behind.iter().map(|b| format!("{} by {}", b.name, b.by)).collect();
             lines.push(format!("behind, in transactions: {}", behind.join(", ")));

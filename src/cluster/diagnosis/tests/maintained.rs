@@ -121,3 +121,35 @@ fn h1_in_maintenance_the_advice_says_that_nothing_happens_by_itself() {
         with.advice
     );
 }
+
+#[test]
+fn h1_in_maintenance_the_advice_names_commands_that_work_there() {
+    let on = |scope: Scope| maintained(scope, 1);
+    let member = || Scope::Member("mysql/2".into());
+    let beside = |scope: Scope| {
+        let running = |n| pair(n).notices(&[on(scope.clone())]);
+        vec![seen(running(0)), seen(running(1)), seen(down(2, 9).notices(&[on(scope.clone())]))]
+    };
+    let unreadable = |n| pair(n).with(|o| o.maintenance.unreadable = Some("torn".into()));
+    let run = |what: &str| format!("`/var/vcap/jobs/maintenance/bin/run {what}`");
+    let begin = "`/var/vcap/jobs/bootstrap/bin/run --node INSTANCE --during-maintenance`".to_owned();
+    for (views, named, why) in [
+        (
+            beside(Scope::Cluster),
+            vec![run("off"), run("start --member mysql/2")],
+            "beside a primary component it is let start",
+        ),
+        (beside(member()), vec![run("off --member mysql/2"), run("start --member mysql/2")], "of one member"),
+        (
+            vec![seen(unreadable(0)), seen(pair(1)), seen(down(2, 9))],
+            vec![run("off"), run("start --member mysql/2")],
+            "unreadable",
+        ),
+        (all([0, 1, 2].map(|n| down(n, 9).maintained())), vec![run("off"), begin], "nobody is primary"),
+    ] {
+        let told = diagnose(&cluster(3), &views).advice.run;
+        let ours = told.split(". Otherwise").next().unwrap();
+        let commands: Vec<String> = ours.split('`').skip(1).step_by(2).map(|c| format!("`{c}`")).collect();
+        assert_eq!(commands, named, "{why}: {told}");
+    }
+}

@@ -127,6 +127,11 @@ fn s1_s2_s3_s5_s8_s9_s14_somebody_is_primary() {
             PrimaryWritesStalled,
             "s19: one full disk can halt all",
         ),
+        (
+            all([closed(0, Sql::TimedOut).phase(Phase::Stopping), down(1, 9), down(2, 9)]),
+            RecoveryInProgress,
+            "storm 1002: the one that is left in no group is being stopped",
+        ),
         (all([primary(0, 9, &[0]), down(1, 9), down(2, 9)]), DegradedToOne, "q4: one is left"),
         (
             vec![seen(primary(0, 9, &[0])), silent(1), silent(2)],

@@ -50,7 +50,7 @@ module Storm
     def command(seen)
       run = seen.dig('advice', 'run').to_s
       # The first that is tried, and tried once: where it does not help, the page says what else there is.
-      idle = run[/on (\S+?),?(?: .*)?: `monit start mariadb`/, 1]
+      idle = [run, *seen['members'].map { |m| m['sentence'] }].filter_map { |told| told[%r{on (\w[\w-]*/\d+),?(?: .*)?: `monit start mariadb`}, 1] }.first
       return [:start, idle] if idle && @done.none? { |what| what.end_with?("mariadb on #{idle}") }
       if seen['class'].start_with?('down')
         return [:forced, *Regexp.last_match.captures] if seen['class'] == 'down_needs_person' && run =~ FORCED
@@ -91,6 +91,8 @@ module Storm
     # A command that a page gives, and that is then refused, is a fault of the page.
     def give_up(member)
       result = @lab.exec(member, Faults::CTL, 'rejoin', '--abandon-data', limit: 90)
+      # Another one has begun to get its copy since the page was looked at.
+      return @log.call("#{member}: #{result.words}") if result.words.include?('run this again once one is')
       say("galera-ctl rejoin --abandon-data on #{member}", result)
       return if result.ok?
       refuses("#{member}: galera-ctl rejoin --abandon-data", result)

@@ -96,16 +96,20 @@ RSpec.describe 'maintenance of a real cluster', type: :cluster do
         lab.exec(2, 'pkill', '-KILL', '-x', 'galera-start')
         wait_saying('mysql/2', /maintenance of the whole cluster is on/)
         lab.monit(2, 'restart', 'mariadb')
+        # Whoever is refused has let nobody start.
+        forced = lab.exec(2, '/var/vcap/jobs/bootstrap/bin/run', '--node', 'mysql/2', '--during-maintenance')
+        expect_told(forced, 3, 'Refused: a primary component exists')
       end
       wait_saying('mysql/2', /maintenance of the whole cluster is on/)
+      expect(supervisor(2).dig('stance', 'permit')).to be_nil
       # The true word is told, and that maintenance is on besides.
       expect(http(2, '/')).to match([503, a_string_matching(/\Astopped: .*; maintenance is on\z/)])
-      expect(status).to include('Degraded:', 'Maintenance is on, so nothing is begun by itself', 'warning Maintenance:')
+      expect(status).to include('Degraded:', 'Maintenance is on, so nothing is begun by itself', '/var/vcap/jobs/maintenance/bin/run start --member mysql/2', 'warning Maintenance:')
       expect(errand('mysql/0')['mysql/0']).to have_attributes(status: 3, out: a_string_including('Refused: maintenance of the whole cluster is on'))
     end
 
     it 'lets a person start one member by name, once' do
-      let = maintenance('start', '--member', 'mysql/2', '--reason', 'the switch is done there', '--owner', 'alice')
+      let = maintenance('start', '--member', 'mysql/2')
       expect([let.status, let.out]).to match([0, a_string_including('mysql/2 may start once')])
       wait_healthy
       expect(events(2, 'maintenance.permit')).to eq(1)
@@ -190,6 +194,7 @@ RSpec.describe 'maintenance of a real cluster', type: :cluster do
         lab.kill(1)
         wait_saying('mysql/1', %r{maintenance of mysql/1 is on, by alice})
       end
+      expect_told(maintenance('off'), 0, 'nothing to end', '/var/vcap/jobs/maintenance/bin/run off --member mysql/1')
       refused = maintenance('off', '--member', 'mysql/1')
       expect_told(refused, 3, 'mysql/1 would join', 'mysql/1: MemberDown')
       switch_off('--member', 'mysql/1', '--force')

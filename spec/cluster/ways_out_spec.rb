@@ -108,8 +108,7 @@ RSpec.describe 'the way out that a page gives', type: :cluster do
   end
 
   it 'Apart: they live, and do not hear each other' do
-    drop = 'add table inet galera; add chain inet galera in { type filter hook input priority 0; }; add rule inet galera in tcp dport 4567 drop; add rule inet galera in tcp sport 4567 drop'
-    lab.members.each { |i| expect(lab.exec(i, 'nft', drop)).to be_ok }
+    lab.members.each { |i| expect(lab.exec(i, 'nft', drop_group_port)).to be_ok }
     wait('nobody to be primary') { lab.members.none? { |i| wsrep(i, 'cluster_status') == 'Primary' } }
     wait_page('mysql/0', /AllNonPrimary|network/)
     lab.members.each { |i| lab.exec(i, 'nft', 'delete table inet galera') }
@@ -136,6 +135,66 @@ RSpec.describe 'the way out that a page gives', type: :cluster do
     start_all
     expect(follow(/NoData|no member has data/).given_up).not_to be_empty
     ledger.clear
+  end
+
+  it 'Diverged: two parts were each begun by a person' do
+    outage
+    lab.power_off(2)
+    start_all([0, 1])
+    follow(/PartialKnowledge/, until_healthy: %w[mysql/0 mysql/1])
+    lab.power_off(0, 1)
+    lab.power_on(2)
+    lab.start(2, await: false)
+    expect(follow(/PartialKnowledge/, until_healthy: %w[mysql/2]).given_up).to match_array(%w[mysql/0 mysql/1])
+    lab.power_off(2)
+    lab.members.each { |i| FileUtils.rm_f(lab.vm(i).vcap('store/mariadb/data/gvwstate.dat')) }
+    lab.power_on(*lab.members)
+    lab.members.each { |i| lab.start(i, await: false) }
+    expect(follow(/Diverged: the members were begun apart/).given_up).not_to be_empty
+    expect_nothing_lost
+  end
+
+  it 'NotCaughtUp: the last view ended before anybody saw what it had, and who was not in it is not seen' do
+    [0, 1].each { |i| lab.exec(i, 'pkill', '-STOP', '-x', 'galera-start') }
+    lab.power_off(2)
+    wait('a view of two') { [0, 1].all? { |i| synced?(i, cluster_size: '2') } }
+    lab.power_off(0, 1)
+    lab.power_on(0, 1)
+    expect(follow(/PartialKnowledge: not known: mysql\/2/, until_healthy: %w[mysql/0 mysql/1]).given_up).to eq(['mysql/2'])
+    lab.power_on(2)
+    follow(/./)
+    expect_nothing_lost
+  end
+
+  it 'BootstrapUnrecorded: a member was made primary by hand, and nobody looks after it' do
+    lab.monit(0, 'unmonitor', 'mariadb')
+    lab.exec(0, 'pkill', '-KILL', '-x', 'galera-start')
+    lab.exec(0, 'nft', drop_group_port)
+    wait('mysql/0 to be without quorum') { wsrep(0, 'cluster_status') == 'non-Primary' }
+    [1, 2].map { |i| Thread.new { lab.exec(i, 'pkill', '-KILL', '-x', 'mariadbd') } }.each(&:join)
+    expect(lab.sql(0, "SET GLOBAL wsrep_provider_options='pc.bootstrap=YES'")).to be_ok
+    [1, 2].each { |i| wait_saying("mysql/#{i}", /mysql\/0 was begun by hand/) }
+    lab.exec(0, 'nft', 'delete table inet galera')
+    follow(/mysql\/0 was begun by hand/)
+    expect_nothing_lost
+  end
+
+  it 'MembershipDiffers: a VM has the configuration of another cluster, and is made anew' do
+    outage
+    file = '/var/vcap/jobs/mariadb/config/member.yml'
+    config = JSON.parse(lab.exec(2, 'cat', file).out)
+    other = JSON.dump(config.merge('cluster' => config['cluster'].merge('name' => 'elsewhere')))
+    expect(lab.exec(2, 'sh', '-c', "cat > #{file}", stdin: other)).to be_ok
+    lab.monit(2, 'restart', 'galera-agent')
+    start_all
+    wait_page('mysql/0', /MembershipConfigMismatch.*`bosh recreate` the VM that has the old configuration/m)
+    lab.recreate(2, await: false)
+    follow(/./)
+    expect_nothing_lost
+  end
+
+  def drop_group_port
+    'add table inet galera; add chain inet galera in { type filter hook input priority 0; }; add rule inet galera in tcp dport 4567 drop; add rule inet galera in tcp sport 4567 drop'
   end
 
   def wait_page(instance, words)

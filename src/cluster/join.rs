@@ -143,7 +143,7 @@ impl fmt::Display for MayNotJoin {
             ),
             MayNotJoin::BootstrapUnrecorded(member) => write!(
                 f,
-                "{member} was begun by hand, and its galera-start has not recorded from where; this member joins once that is done (on {member}: monit start mariadb)"
+                "{member} was begun by hand, and its galera-start has not recorded from where; this member joins once that is done (on {member}: `monit start mariadb`)"
             ),
             MayNotJoin::Branches(members) => write!(
                 f,
@@ -169,7 +169,10 @@ pub fn may_abandon(standing: &Standing, memory: &Memory, of: &Primaries) -> Resu
     let primary = match of {
         Primaries::One(primary) if !primary.synced.is_empty() => primary,
         Primaries::One(_) => {
-            return Err("no member of the primary component is Synced, so none can give its data".into());
+            return Err(
+                "no member of the primary component is Synced, so none can give its data yet; run this again once one is"
+                    .into(),
+            );
         }
         Primaries::None => {
             return Err(

@@ -153,17 +153,11 @@ fn by_the_rules(cluster: &Cluster, auto: AutoRecovery, me: &Member, own: &Observ
     match without_primary(cluster, auto, me, own, others) {
         ByItself::Begin(proof) => Start::Recover(proof),
         ByItself::End(why) => Start::Wait(why),
-        ByItself::Wait(why) if own.position == Standing::Empty => {
-            let no_first = no_first.to_string();
-            Start::Wait(if why.contains(&no_first) { why } else { format!("{why}; {no_first}") })
-        }
-        ByItself::Wait(why) => {
-            let restore = match restore {
-                Restore::NotYet(what) => format!("; {what}"),
-                _ => String::new(),
-            };
-            Start::Wait(format!("{why}{restore}"))
-        }
+        ByItself::Wait(waits) => Start::Wait(match restore {
+            _ if own.position == Standing::Empty => waits.also(&no_first.to_string()).to_string(),
+            Restore::NotYet(what) => waits.also(&what).to_string(),
+            Restore::NoView | Restore::Together { .. } => waits.to_string(),
+        }),
     }
 }
 
@@ -175,8 +169,34 @@ pub enum ByItself {
     /// End this life of `mariadbd`, which lives without quorum, and decide anew: a cluster went on without it,
     /// in which Galera does not let it in.
     End(String),
-    /// Wait; the sentence says for whom and why.
-    Wait(String),
+    /// Wait.
+    Wait(Waits),
+}
+
+/// For whom a member waits, and why; and what a person may do about it, which comes last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waits {
+    why: String,
+    way_out: String,
+}
+
+impl Waits {
+    /// Something else that it waits for.
+    fn also(self, what: &str) -> Waits {
+        if self.why.contains(what) { self } else { Waits { why: format!("{}; {what}", self.why), ..self } }
+    }
+}
+
+impl From<String> for Waits {
+    fn from(why: String) -> Waits {
+        Waits { why, way_out: String::new() }
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.why, self.way_out)
+    }
 }
 
 /// Decides for the member `me`, which is down, or lives without quorum. Of all members that evaluate the
@@ -192,9 +212,9 @@ pub fn without_primary(
     let act = if matches!(found, ByItself::End(_)) { Act::GiveUp } else { Act::Begin };
     let Some(why) = keeps_from(act, own, others) else { return found };
     ByItself::Wait(match what_brings_it_back(cluster, auto, me, &lifted(own), &all_lifted(others)) {
-        ByItself::Begin(proof) => format!("{why}; otherwise: {} would begin ({proof})", proof.member()),
-        ByItself::End(what) => format!("{why}; otherwise: this mariadbd would be stopped: {what}"),
-        ByItself::Wait(what) => format!("{why}; otherwise: {what}"),
+        ByItself::Begin(proof) => format!("{why}; otherwise: {} would begin ({proof})", proof.member()).into(),
+        ByItself::End(what) => format!("{why}; otherwise: this mariadbd would be stopped: {what}").into(),
+        ByItself::Wait(waits) => Waits { why: format!("{why}; otherwise: {}", waits.why), ..waits },
     })
 }
 
@@ -210,19 +230,20 @@ fn what_brings_it_back(
         Standing::Empty => "no primary component is seen, and this member has no data".to_owned(),
         _ => format!("no primary component is seen; this member stands at {}", own.position),
     };
+    let wait = |why: String| ByItself::Wait(why.into());
     match recovery(cluster, &views) {
         Recovery::Begin(proof) => match person_decides(auto, &views, &proof) {
-            Some(why) => ByItself::Wait(format!(
-                "{stands}; {why}, so a person decides when: bosh run-errand bootstrap ({proof})"
-            )),
+            Some(why) => {
+                wait(format!("{stands}; {why}, so a person decides when: bosh run-errand bootstrap ({proof})"))
+            }
             None if proof.member() == me.name => ByItself::Begin(proof),
-            None => ByItself::Wait(format!("{stands}; {} brings the cluster back ({proof})", proof.member())),
+            None => wait(format!("{stands}; {} brings the cluster back ({proof})", proof.member())),
         },
-        Recovery::UnderWay(what) => ByItself::Wait(format!("{stands}; {what}")),
-        Recovery::Refuse(no) => {
-            let way_out = way_out(cluster, &views, &no);
-            ByItself::Wait(format!("{stands}; {no}{}{way_out}", others_stand(others)))
-        }
+        Recovery::UnderWay(what) => wait(format!("{stands}; {what}")),
+        Recovery::Refuse(no) => ByItself::Wait(Waits {
+            why: format!("{stands}; {no}{}", others_stand(others)),
+            way_out: way_out(cluster, &views, &no),
+        }),
         Recovery::PrimaryExists { primary, .. }
             if own.process.is_some() && primary.lineage.group() != own.memory.lineage.group() =>
         {
@@ -232,7 +253,7 @@ fn what_brings_it_back(
             ))
         }
         // Galera merges what lives, and whoever is down has asked for the primary component before.
-        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => ByItself::Wait("a primary component exists".into()),
+        Recovery::Healthy(_) | Recovery::PrimaryExists { .. } => wait("a primary component exists".into()),
     }
 }
 
@@ -473,7 +494,11 @@ mod tests {
             o.position = Standing::Unknown { why: Unknown::NotOnDisk, detail: "not on disk yet".into(), at_most };
         });
         for (views, told, why) in [
-            (vec![seen(down(0, 8)), seen(down(1, 9)), silent(2)], "Given up then: mysql/2: it is not seen", "not seen"),
+            (
+                vec![seen(down(0, 8)), seen(down(1, 9)), silent(2)],
+                "Given up then: mysql/2: whatever it committed",
+                "not seen",
+            ),
             (vec![seen(torn), silent(0), silent(2)], "Note: a full copy may have left torn files", "torn"),
         ] {
             let found = way_out(&cluster(3), &views, &NoProof::NoData);

@@ -219,7 +219,7 @@ fn at_stake(evidence: &Evidence, chosen: Option<Position>, force: &Force) -> Vec
                 let tail = |position| past.map_or(Tail::None, |past| tail_at(other, position, past));
                 stake(evidence, chosen, other, tail).or_else(|| unrecorded(other))
             })?,
-            None => "it is not seen; whatever it committed and the others have not".into(),
+            None => "whatever it committed and the others have not (it is not seen)".into(),
         };
         Some((m.name.clone(), stake))
     });

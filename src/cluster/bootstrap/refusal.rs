@@ -96,7 +96,7 @@ impl fmt::Display for NoProof {
             NoProof::NotHeld(names) => write!(f, "not held: {}", list(names)),
             NoProof::NoSupervisor(names) => write!(
                 f,
-                "galera-start does not run on {}, so it can be neither held nor asked for its position; start it there: monit start mariadb",
+                "galera-start does not run on {}, so it can be neither held nor asked for its position; start it there: `monit start mariadb`",
                 list(names)
             ),
             NoProof::PositionUnknown(members) => write!(f, "the position is not known of {}", each(members)),
@@ -131,12 +131,12 @@ impl fmt::Display for NoProof {
             NoProof::ViewIncomplete => f.write_str("not all members of the last primary view are there"),
             NoProof::NotCaughtUp(members) => write!(
                 f,
-                "PartialKnowledge: not known: {}; the last primary view came about without that, and ended before its members were seen to have applied all that came before it",
+                "PartialKnowledge: not known: {}; the last primary view was formed without it, and ended before its members were seen to have applied all that came before",
                 each(members)
             ),
             NoProof::MembershipDiffers(names) => write!(
                 f,
-                "MembershipConfigMismatch: {} are configured for a cluster of another name; wait for the deployment to finish",
+                "MembershipConfigMismatch: {} is configured for a cluster of another name; wait for the deployment to finish, or `bosh recreate` what has the old configuration",
                 list(names)
             ),
             NoProof::CannotForce(why) => f.write_str(why),

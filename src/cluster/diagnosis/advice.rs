@@ -40,7 +40,7 @@ pub(super) fn of(code: ClusterCode) -> Advice {
             "conclude from this that the database is down",
         ),
         ClusterCode::MembershipConfigMismatch => (
-            "Let the deploy end, and look again",
+            "Let the deploy end, and look again. Where it does not end, or none runs: `bosh recreate` the VM that has the old configuration",
             "nothing is bootstrapped",
             "bootstrap while members disagree on who they are",
         ),

@@ -20,7 +20,7 @@ use super::hold::{self, Hold, OrderedStart, Refusal};
 use super::member::{Cluster, Member};
 use super::observation::{MemberView, Observation};
 use super::situation::cluster;
-use super::start::{self, AutoRecovery, ByItself, Start};
+use super::start::{self, AutoRecovery, ByItself, Start, Waits};
 use crate::galera::uuid::Uuid;
 
 /// What is not production's own judgement, so that a test can put something weaker in its place and see that
@@ -70,7 +70,7 @@ impl Rules {
             Some((me, own, others)) => {
                 start::without_primary(&Rules::cluster(world), AutoRecovery::Provable, &me, &own, &others)
             }
-            None => ByItself::Wait(String::new()),
+            None => ByItself::Wait(Waits::default()),
         }
     }
 

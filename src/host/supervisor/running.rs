@@ -417,7 +417,8 @@ impl Supervising {
         match without_primary(&self.config.cluster, self.config.auto_recovery, &self.me, &own, views) {
             ByItself::Begin(proof) => self.recover_cluster(&proof, views),
             ByItself::End(why) => self.stop(StopReason::GivenUp, self.config.timeouts.stop, &why)?,
-            ByItself::Wait(why) => {
+            ByItself::Wait(waits) => {
+                let why = waits.to_string();
                 if let Stage::Running(running) = &mut self.stage
                     && running.without_quorum.as_ref() != Some(&why)
                 {

@@ -299,10 +299,24 @@ fn one_left(look: &Look) -> Option<Verdict> {
 /// What each member that is not well asks for, and what it does by itself.
 fn of_members(look: &Look, code: ClusterCode) -> Advice {
     let usual = advice::of(code);
+    let joins = advice::joining(look.unwell()).unwrap_or(usual.by_itself);
     Advice {
         run: advice::each(look.unwell()).unwrap_or(usual.run),
-        by_itself: advice::joining(look.unwell()).unwrap_or(usual.by_itself),
+        by_itself: format!("{joins}{}", left_out(look)),
         ..usual
+    }
+}
+
+/// Of whoever is not seen it is not known whether it joins by itself, where a person left something out.
+fn left_out(look: &Look) -> String {
+    let begun = look.primary().and_then(|primary| primary.lineage.newest()).filter(|i| !i.left_out.is_empty());
+    match begun {
+        Some(begun) if !look.unseen.is_empty() => format!(
+            "; what was left out when {} began joins only if the cluster lacks nothing of it ({})",
+            begun.by,
+            begun.left_out.join("; ")
+        ),
+        _ => String::new(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! How sure a diagnosis is, what it warns of, and how it travels.
 
 use super::*;
+use crate::cluster::lineage::{Incarnation, Lineage};
+use crate::cluster::memory::Remembered;
 use crate::cluster::standing::{Provenance, Standing};
 use crate::galera::grastate::Grastate;
 use crate::galera::log_lines::evidence;
@@ -209,6 +211,12 @@ fn every_code_has_its_place_in_the_runbook() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+fn begun_without_mysql_2() -> Memory {
+    let first = lineage(&[(1, 0)]).newest().cloned().unwrap();
+    let begun = Incarnation { left_out: vec!["mysql/2: all".into()], ..first };
+    Remembered { incarnation: Some(begun.id), lineage: Lineage::default().with(begun), ..Remembered::default() }.into()
+}
+
 #[test]
 // R5
 fn r5_who_does_not_join_by_itself_is_said() {
@@ -219,6 +227,11 @@ fn r5_who_does_not_join_by_itself_is_said() {
             all([primary(0, 9, &[0]), down(1, 9), ahead.clone()]),
             "By itself: mysql/2 stays as it is until somebody does something; mysql/1 joins once",
             "one waits for a person",
+        ),
+        (
+            vec![seen(primary(0, 9, &[0]).remembers(begun_without_mysql_2())), seen(down(1, 9)), silent(2)],
+            "By itself: they join once they run; what was left out when mysql/0 began joins only if the cluster lacks nothing of it (mysql/2: all)",
+            "one that is not seen was left out by a person",
         ),
         (
             pair_and(seen(ahead)),

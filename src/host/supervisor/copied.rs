@@ -46,7 +46,9 @@ impl Supervising {
         let before = self.memory.copied;
         self.keep(|memory| memory.overwritten(boot()))?;
         if self.memory.copied != before {
-            self.copies = Copies { number: self.copies.number + 1, ..Copies::default() };
+            // A sync of the copy before that still goes on may be the one that hears of this one's failure.
+            let failed = if self.copies.syncing { Arc::clone(&self.copies.failed) } else { Arc::default() };
+            self.copies = Copies { number: self.copies.number + 1, failed, ..Copies::default() };
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ module Storm
         return [:errand] if run.include?('bosh run-errand bootstrap')
       end
       member = seen['members'].find { |m| REJOIN.include?(m['code']) }
-      return [:rejoin, member['name']] if member && seen['class'] == 'degraded'
+      return [:rejoin, member['name'], member['sentence'].match?(/voted (this member|it) out/)] if member && seen['class'] == 'degraded'
       held = seen['members'].find { |m| m['sentence'].include?('/start_mysql_join starts it') }
       return [:join, held['name']] if held && seen['members'].any? { |m| m['code'] == 'MemberOk' }
       stopped = seen['members'].find { |m| "#{m['sentence']} #{run}".match?(/#{m['name']}.*`monit start mariadb`|nothing runs/) && m['code'] == 'MemberDown' }
@@ -68,7 +68,7 @@ module Storm
       case what
       when :forced then forced(*arguments)
       when :errand then errand
-      when :rejoin then give_up(arguments.first)
+      when :rejoin then give_up(*arguments)
       when :join then say("/start_mysql_join on #{arguments.first}", Storm.compatible(@lab, arguments.first, 'start_mysql_join'))
       when :start then say("monit start mariadb on #{arguments.first}", @lab.monit(arguments.first, 'start', 'mariadb'))
       end
@@ -88,12 +88,15 @@ module Storm
       refuses('bosh run-errand bootstrap', results.values.first) if results.values.all? { |r| refuses?(r) }
     end
 
-    # A command that a page gives, and that is then refused, is a fault of the page.
-    def give_up(member)
+    # A command that a page gives, and that is then refused, is a fault of the page. Whoever was voted out may have the only
+    # copy of what was acknowledged, as the page says: where the others' disks were full, say. Of anybody else that gives its
+    # data up nothing may be missing, unless a recovery was forced before.
+    def give_up(member, voted_out)
       result = @lab.exec(member, Faults::CTL, 'rejoin', '--abandon-data', limit: 90)
       # Another one has begun to get its copy since the page was looked at.
       return @log.call("#{member}: #{result.words}") if result.words.include?('run this again once one is')
       say("galera-ctl rejoin --abandon-data on #{member}", result)
+      @given_up << member if voted_out && result.ok?
       return if result.ok?
       refuses("#{member}: galera-ctl rejoin --abandon-data", result)
       say("monit restart mariadb on #{member}", @lab.monit(member, 'restart', 'mariadb'))

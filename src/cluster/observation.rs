@@ -148,6 +148,12 @@ impl Observation {
         self.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Inconsistent)
     }
 
+    /// Whether it was voted out for having carried out what the others failed at: it may have the only copy of what clients
+    /// were told is committed.
+    pub fn succeeded_alone(&self) -> bool {
+        self.log.iter().any(Evidence::succeeded_alone)
+    }
+
     /// Whether its server runs, and may be in a component or come into one.
     pub fn takes_part(&self) -> bool {
         self.process.is_some() && !self.is_voted_out()

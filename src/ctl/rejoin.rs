@@ -15,7 +15,9 @@ use crate::cluster::observation::Observation;
 use crate::cluster::primary::{Primaries, primaries};
 use crate::cluster::standing::{Standing, Unknown};
 use crate::config::{self, Config, MemberConfig};
+use crate::galera::log_lines::Evidence;
 use crate::host::datadir::DataDir;
+use crate::host::mariadbd::last_life;
 use crate::host::observe::{self, free_bytes};
 use crate::host::socket::{Reply, Request, ask};
 use crate::say;
@@ -128,7 +130,7 @@ impl Rejoin {
         let room = room(config)?;
         match wish {
             Wish::Tell => {
-                tell_choices(config, errand, &at, voted_out(&seen));
+                tell_choices(config, errand, &at, &seen);
                 Ok(Exit::Done)
             }
             Wish::Abandon { delete } if !room && !delete => {
@@ -170,7 +172,7 @@ fn room(config: &MemberConfig) -> Result<bool> {
     Ok(free > size + size / 10)
 }
 
-fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) {
+fn tell_choices(config: &MemberConfig, errand: bool, at: &str, seen: &Observation) {
     let me = &config.instance;
     let others = || config.cluster.members.iter().filter(|m| m.name != *me).map(|m| m.name.as_str());
     let accept: String = others().map(|name| format!(" --accept-missing {name}")).collect();
@@ -188,11 +190,16 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, voted_out: bool) 
     say!("2. Salvage what only it has: first 1, then read the copy that was kept, and");
     say!("   write what is missed, on the VM of this member as root:");
     tell_salvage(config, &config.mariadb.data_dir.with_extension("abandoned-TIME").display().to_string());
-    if voted_out {
+    if voted_out(seen) {
         say!("Compare before you give it up: the vote counts members, and tells not who is");
         say!("right. One that was outvoted may be the only one that has a table, or a row;");
         say!("then what it has is written into the others by 2. A cluster is not begun from");
         say!("it by itself, nor by the errand.");
+        if last_life(config).iter().any(Evidence::succeeded_alone) {
+            say!("Its log says that it carried out what the others failed at: look what they");
+            say!("failed with (\"initiates vote\" in mariadb.err.log). Where their disks were full,");
+            say!("say, it has what clients were told is committed, and they do not.");
+        }
         return;
     }
     say!("3. Go on from this member, and give up what the others committed since; it is");

@@ -207,10 +207,20 @@ pub fn evidence(log: &str) -> Vec<Evidence> {
             found.clear();
         }
         let earlier = found.iter().position(|e| e.kind == kind).map(|at| found.remove(at));
-        let times = earlier.map_or(0, |e| e.times).saturating_add(1);
-        found.push(Evidence { kind, text: line.trim().chars().take(LONGEST).collect(), times });
+        let times = earlier.as_ref().map_or(0, |e| e.times).saturating_add(1);
+        let text = || line.trim().chars().take(LONGEST).collect();
+        let text = earlier.filter(Evidence::succeeded_alone).map_or_else(text, |e| e.text);
+        found.push(Evidence { kind, text, times });
     }
     found
+}
+
+impl Evidence {
+    /// Whether it tells that this member carried out what the others failed at, and was voted out for that: where their disks
+    /// were full, say (galera/src/replicator_smm.cpp).
+    pub fn succeeded_alone(&self) -> bool {
+        self.kind == LogKind::Inconsistent && self.text.contains("Vote 0 (success) on ")
+    }
 }
 
 /// Where a line is cut.
@@ -341,6 +351,15 @@ mod tests {
         assert_eq!(must_restart("2026-11-21  0:39:29 2 [Note] WSREP: IST received: 746e46f3:12"), None);
         let left = "2026-11-30 22:32:32 0 [ERROR] WSREP: exception from gcomm, backend must be restarted: evs::proto(b85ead87-a9e1, GATHER, view_id(REG,b816152c-af72,10)) failed to form singleton view after exceeding max_install_timeouts 3, giving up (FATAL)";
         assert_eq!([left_for_good(&format!("{failed}\n{left}\ny")), left_for_good(failed)], [Some(left), None]);
+    }
+
+    #[test]
+    fn who_succeeded_alone_is_told_from_who_failed_alone() {
+        let succeeded = "2026-12-01  0:20:40 7 [ERROR] WSREP: Vote 0 (success) on ec24659b-ed1c-11f1-bc31-13f7f34fed64:2692 is inconsistent with group. Leaving cluster.";
+        let failed = "2026-12-01  0:20:40 7 [ERROR] WSREP: Vote fe9060369ebaa011 on ec24659b-ed1c-11f1-bc31-13f7f34fed64:2692 is inconsistent with group. Leaving cluster.";
+        let after = "2026-12-01  0:20:41 7 [ERROR] WSREP: Inconsistent by consensus on ec24659b-ed1c-11f1-bc31-13f7f34fed64:2692";
+        let told = |log: &str| evidence(log).iter().any(Evidence::succeeded_alone);
+        assert_eq!([told(&format!("{succeeded}\n{after}")), told(&format!("{failed}\n{after}"))], [true, false]);
     }
 
     #[test]

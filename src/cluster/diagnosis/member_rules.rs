@@ -124,8 +124,10 @@ fn found(look: &Look, of: &Observation) -> Found {
     match life(of) {
         Life::Inconsistent => (
             MemberCode::Inconsistent,
-            "the others voted it out: its data differs, and the minority may be right; it stays as it is until a person decides (galera-ctl rejoin)"
-                .into(),
+            format!(
+                "the others voted it out: its data differs, and the minority may be right; it stays as it is until a person decides (galera-ctl rejoin){}",
+                succeeded_alone(of)
+            ),
         ),
         Life::Outside => {
             (MemberCode::OutsideGalera, "it serves without Galera: what is written to it reaches nobody".into())
@@ -135,7 +137,9 @@ fn found(look: &Look, of: &Observation) -> Found {
             (MemberCode::NonPrimary, "it lives without quorum and refuses statements (1047)".into())
         }
         // Galera calls it so until what it has missed is applied; it is in its component all the same.
-        Life::NonPrimary if of.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Joining) => receiving(look, of),
+        Life::NonPrimary if of.wsrep.as_ref().is_some_and(|w| w.local_state == LocalState::Joining) => {
+            receiving(look, of)
+        }
         Life::NonPrimary => (
             MemberCode::MinorityPartitioned,
             "it lives without quorum, cut off from those that have one; it rejoins when the network is back".into(),
@@ -385,7 +389,7 @@ fn down(look: &Look, of: &Observation) -> Found {
         || (said(of, LogKind::Inconsistent).is_some() && of.position.position().is_none());
     if voted_out {
         let text = "the others voted it out before it ended: its data differs, and is kept, for the minority may be right; a person decides (galera-ctl rejoin)";
-        return (MemberCode::Inconsistent, text.into());
+        return (MemberCode::Inconsistent, format!("{text}{}", succeeded_alone(of)));
     }
     let refusal = look.primary().and_then(|primary| may_join(&of.position, &of.memory, primary).err());
     // Nobody has looked yet: that is no verdict about the data.
@@ -427,6 +431,15 @@ fn down(look: &Look, of: &Observation) -> Found {
 }
 
 /// Why it must not join, by the name of the reason.
+/// Galera counts members, and not what they say.
+fn succeeded_alone(of: &Observation) -> &'static str {
+    if of.succeeded_alone() {
+        ". It carried out what the others failed at: look what they failed with (\"initiates vote\" in mariadb.err.log). Where their disks were full, say, it has what clients were told is committed, and they do not"
+    } else {
+        ""
+    }
+}
+
 fn may_not_join(of: &Observation, no: &MayNotJoin) -> Found {
     let reversing = said(of, LogKind::ReversingHistory);
     let code = match (no, reversing) {

@@ -250,6 +250,22 @@ fn r5_who_does_not_join_by_itself_is_said() {
 }
 
 #[test]
+fn storm_1601_who_was_voted_out_for_having_succeeded_is_told_apart() {
+    let vote = |what: &str| {
+        let line = format!(
+            "2026-12-01  0:20:40 7 [ERROR] WSREP: Vote {what} on {H}:2692 is inconsistent with group. Leaving cluster."
+        );
+        three(2).state(ClusterStatus::NonPrimary, LocalState::Inconsistent).with(|o| o.log = evidence(&line))
+    };
+    for (what, told) in [("0 (success)", true), ("fe9060369ebaa011", false)] {
+        let found = diagnose(&cluster(3), &pair_and(seen(vote(what))));
+        let member = found.members.iter().find(|m| m.name == "mysql/2").unwrap();
+        assert_eq!(member.code, MemberCode::Inconsistent);
+        assert_eq!(member.sentence.contains("It carried out what the others failed at"), told, "{}", member.sentence);
+    }
+}
+
+#[test]
 fn what_was_set_aside_is_told_with_the_reason() {
     let kept = three(1).with(|o| o.kept_aside = vec!["/store/data.abandoned-1".into(), "/store/data.kept-2".into()]);
     let told = diagnose(&cluster(3), &all([three(0), kept, three(2)]));

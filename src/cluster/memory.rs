@@ -28,6 +28,9 @@ pub struct Remembered {
     /// its files may be torn. Nil, which no boot is, where the disk failed to take it.
     #[serde(default)]
     pub copied: Option<Uuid>,
+    /// A person goes on from data that a copy may have left torn, as that person was told.
+    #[serde(default)]
+    pub as_it_is: bool,
     /// The very first bootstrap began here and has not ended in Synced: nobody was served yet, so it may
     /// be tried again.
     pub founding: bool,
@@ -340,9 +343,10 @@ impl Memory {
 
     /// A new incarnation is to begin here, as soon as this member is primary, and to go on from this past. What it was
     /// before that is over then.
-    pub fn intend(&mut self, incarnation: Incarnation, past: Lineage) {
+    /// `as_it_is`: its data may be torn, and a person was told so.
+    pub fn intend(&mut self, incarnation: Incarnation, past: Lineage, as_it_is: bool) {
         (self.0.beginning, self.0.lineage) = (Some(incarnation), past);
-        self.0.begun = false;
+        (self.0.begun, self.0.as_it_is) = (false, as_it_is);
     }
 
     /// It is asked of Galera to make this member's component primary.
@@ -409,6 +413,10 @@ impl Memory {
         self.0.lineage = self.0.lineage.with(incarnation);
         self.0.joining = None;
         self.0.begun = true;
+        // From now on the cluster has what it has.
+        if std::mem::take(&mut self.0.as_it_is) {
+            self.on_disk();
+        }
         self.forgive();
     }
 
@@ -663,6 +671,19 @@ mod tests {
         memory.begin_join(None, &lineage(&[(1, 0), (2, 7), (3, 20)]), None, None);
         assert_eq!(memory.joining.as_ref().unwrap().from, Some(at(11)), "a transfer was interrupted");
         assert_eq!(memory.incarnation_at(at(30)), id(3));
+    }
+
+    #[test]
+    fn only_a_person_who_was_told_goes_on_from_what_a_copy_may_have_torn() {
+        let torn = || -> Memory { Remembered { copied: Some(Uuid::NIL), ..Remembered::default() }.into() };
+        let next = || lineage(&[(1, 0)]).newest().cloned().unwrap();
+        for (as_it_is, copied, why) in [(true, None, "a person"), (false, Some(Uuid::NIL), "a proof, or a promotion")] {
+            let mut memory = torn();
+            memory.intend(next(), Lineage::default(), as_it_is);
+            assert_eq!(memory.copied, Some(Uuid::NIL), "{why}: it has not begun");
+            memory.began_in(None, None);
+            assert_eq!(memory.copied, copied, "{why}");
+        }
     }
 
     #[test]

@@ -388,7 +388,7 @@ fn u1_an_order_that_nobody_carries_out_any_more_is_no_open_beginning() {
     let begin = |o: &mut Observation, promotes: bool| {
         let incarnation = o.memory.lineage.next(id, H, 48, "mysql/1");
         let past = o.memory.lineage.clone();
-        o.memory.intend(incarnation, past);
+        o.memory.intend(incarnation, past, false);
         if promotes {
             o.memory.promotes();
             // Its successor finds that nobody asks for it any more.
@@ -582,7 +582,7 @@ fn v5_an_order_ends_what_nobody_had_recorded() {
     memory.was_in(saved(0, 20, &[0, 1], true).present().cloned().unwrap());
     assert!(memory.strange.is_some());
     let (next, past) = (memory.lineage.next(Uuid::from_u128(9), H, 60, "mysql/0"), memory.lineage.clone());
-    memory.intend(next, past);
+    memory.intend(next, past, false);
     memory.starts(true);
     memory.runs(ProcessMark { pid: 9, started: 1 });
     let alone = view(0, 1, &[0]);

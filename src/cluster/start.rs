@@ -288,8 +288,13 @@ const STARTED_WITHIN: u64 = 60;
 
 fn too_soon(views: &[MemberView], no: &NoProof) -> bool {
     let about_to_start = matches!(no, NoProof::NoSupervisor(_)) || views.iter().any(MemberView::nothing_runs);
-    let supervisors = views.iter().filter_map(MemberView::seen).filter_map(|o| o.supervisor.present());
-    about_to_start && supervisors.map(|s| s.phase_seconds).min().is_none_or(|seconds| seconds < STARTED_WITHIN)
+    // Whoever looks for its position again and again has waited, although its phase never lasts.
+    let waited = |o: &Observation| {
+        let seconds = o.supervisor.present()?.phase_seconds;
+        Some(seconds >= STARTED_WITHIN || o.looks_in_vain())
+    };
+    let mut all = views.iter().filter_map(MemberView::seen).filter_map(waited).peekable();
+    about_to_start && (all.peek().is_none() || !all.all(|waited| waited))
 }
 
 /// The one command that a person may decide to run.
@@ -300,11 +305,16 @@ pub fn way_out(cluster: &Cluster, views: &[MemberView], no: &NoProof) -> String 
     );
     // Empty disks of members that remember no cluster are a first deploy, which the designated one begins.
     let remembered = views.iter().filter_map(MemberView::seen).any(|o| o.memory.is_witness());
-    if no_force || (*no == NoProof::NoData && !remembered) || too_soon(views, no) {
+    if no_force || (*no == NoProof::NoData && !remembered) {
         return String::new();
     }
     let evidence = Evidence::of(cluster, views, Fence::WouldHold);
     let Some(force) = suggested_force(&evidence) else { return String::new() };
+    if too_soon(views, no) {
+        return format!(
+            ". What does not run may be about to start: what a person may decide is named here once all that run have waited for {STARTED_WITHIN} s"
+        );
+    }
     let told = forced(&evidence, &force).map(|proof| {
         let given_up = match proof.left_out() {
             [] => String::new(),
@@ -481,6 +491,16 @@ mod tests {
             ),
             (vec![seen(waits(5)), parted(down(2, 9).without_supervisor())], false, "one is back already"),
             (vec![seen(waits(60)), parted(down(2, 9).without_supervisor())], true, "the other one was not started"),
+            (
+                vec![seen(waits(60)), seen(waits(5).unfound_after(1)), parted(down(2, 9).without_supervisor())],
+                false,
+                "it is looked for again in a moment",
+            ),
+            (
+                vec![seen(waits(60)), seen(waits(5).unfound_after(9)), parted(down(2, 9).without_supervisor())],
+                true,
+                "it is looked for again every 30 s, for ever",
+            ),
         ] {
             let no = NoProof::NoSupervisor(vec!["mysql/2".into()]);
             assert_eq!(way_out(&cluster(2), &views, &no).contains("--node"), told, "{why}");

@@ -209,15 +209,17 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, seen: &Observatio
     say!("     then start the others, and 1 on each of them");
 }
 
-/// The server is waited for, and ended: two on one directory would break it.
+/// The server is waited for as long as it lives, and ended: two on one directory would break it. Its socket is in a folder of
+/// its own, and what talks to it is its own user: what anybody else put there is not taken for it.
 fn tell_salvage(config: &MemberConfig, kept: &str) {
-    let program = &config.mariadb.program;
+    let (program, user) = (&config.mariadb.program, &config.mariadb.user);
+    say!("     d=$(mktemp -d); chown {user} $d");
     say!("     {} --no-defaults --skip-networking \\", program.display());
-    say!("       --wsrep-provider=none --user={} \\", config.mariadb.user);
-    say!("       --socket=/tmp/salvage.sock \\");
+    say!("       --wsrep-provider=none --user={user} --socket=$d/salvage.sock \\");
     say!("       --datadir={kept} &");
-    say!("     until [ -S /tmp/salvage.sock ]; do sleep 1; done");
-    say!("     {} --socket=/tmp/salvage.sock \\", program.with_file_name("mariadb-dump").display());
+    say!("     while kill -0 %1 && [ ! -S $d/salvage.sock ]; do sleep 1; done");
+    say!("     setpriv --reuid={user} --regid={user} --init-groups \\");
+    say!("       {} --socket=$d/salvage.sock \\", program.with_file_name("mariadb-dump").display());
     say!("       --all-databases > salvage.sql");
     say!("     kill %1; wait");
 }

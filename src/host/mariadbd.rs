@@ -248,6 +248,16 @@ pub fn error_log_since(config: &MemberConfig, since: u64) -> String {
 /// Where in the error log the life of this process begins: what is said before that was said by others. A log that was
 /// rotated away since has its lines only.
 pub fn life_begins(config: &MemberConfig, pid: i32) -> u64 {
+    match last_beginning(config) {
+        (None, _) => 0,
+        (Some((process, begins)), _) if process == pid => begins,
+        // Its own lines are not there.
+        (Some(_), end) => end,
+    }
+}
+
+/// The process whose life began last, and where that is in the error log; and where the log ends.
+fn last_beginning(config: &MemberConfig) -> (Option<(i32, u64)>, u64) {
     let (mut at, bytes) = read_error_log(config, 0).unwrap_or_default();
     let mut last = None;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -256,17 +266,13 @@ pub fn life_begins(config: &MemberConfig, pid: i32) -> u64 {
         }
         at = at.saturating_add(u64::try_from(line.len()).unwrap_or_default());
     }
-    match last {
-        None => 0,
-        Some((process, begins)) if process == pid => begins,
-        // Its own lines are not there.
-        Some(_) => at,
-    }
+    (last, at)
 }
 
 /// Whether the last life is that of this process, and a full copy came in it.
 pub fn copied_in_life_of(config: &MemberConfig, pid: i32) -> bool {
-    full_copy_came(&error_log_since(config, life_begins(config, pid)))
+    let own = last_beginning(config).0.filter(|(process, _)| *process == pid);
+    own.is_some_and(|(_, begins)| full_copy_came(&error_log_since(config, begins)))
 }
 
 /// Where what was read begins, and that.

@@ -260,8 +260,8 @@ pub fn suggested_force(evidence: &Evidence) -> Option<Force> {
     // It parts from all that anybody has: no answer while somebody's agent or position may be there in a moment.
     let soon = |view: &MemberView| match &view.sight {
         Sight::Seen(o) => {
-            o.position.is_looked_for_again()
-                || matches!(o.position, Standing::Unknown { why: Unknown::NotLookedYet, .. })
+            o.looks_again_soon()
+                || matches!(o.position, Standing::Unknown { why: Unknown::Failed | Unknown::NotLookedYet, .. })
         }
         Sight::Refused | Sight::Another(_) | Sight::Unusable(_) => true,
         Sight::Silent(_) => false,

@@ -577,7 +577,7 @@ fn begin_incarnation(rules: &Rules, world: &mut World, i: usize, begin: &Begin, 
     let memory = &mut world.nodes[i].memory;
     let (next, past) = begin.incarnation(&format!("mysql/{i}"), &memory.lineage, "galera");
     let group = if rules.own_group { next.group } else { past.group().map(str::to_owned) };
-    memory.intend(Incarnation { proof: String::new(), group, ..next }, past);
+    memory.intend(Incarnation { proof: String::new(), group, ..next }, past, false);
     if promote {
         memory.promotes();
     } else {

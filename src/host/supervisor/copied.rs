@@ -41,16 +41,17 @@ fn lesson(failed_before: bool, synced: &Result<Duration>) -> fn(&mut Memory) {
 }
 
 impl Supervising {
+    /// A join begins: what it copies is another copy. A sync of the one before that still goes on may be the one that hears
+    /// of a failure of this one.
+    pub(super) fn copies_anew(&mut self) {
+        let failed = if self.copies.syncing { Arc::clone(&self.copies.failed) } else { Arc::default() };
+        self.copies = Copies { number: self.copies.number + 1, failed, ..Copies::default() };
+    }
+
     /// A full copy writes, or has written.
     pub(super) fn copy_writes(&mut self) -> Result<()> {
-        let before = self.memory.copied;
-        self.keep(|memory| memory.overwritten(boot()))?;
-        if self.memory.copied != before {
-            // A sync of the copy before that still goes on may be the one that hears of this one's failure.
-            let failed = if self.copies.syncing { Arc::clone(&self.copies.failed) } else { Arc::default() };
-            self.copies = Copies { number: self.copies.number + 1, failed, ..Copies::default() };
-        }
-        Ok(())
+        let known = if self.copies.failed.load(Ordering::Relaxed) { None } else { boot() };
+        self.keep(|memory| memory.overwritten(known))
     }
 
     /// A copy that was too quick to be seen to write is in the log.

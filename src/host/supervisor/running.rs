@@ -22,7 +22,6 @@ use crate::cluster::start::{ByItself, without_primary};
 use crate::galera::log_lines::{left_for_good, must_restart};
 use crate::galera::position::Position;
 use crate::galera::wsrep::{ClusterStatus, LocalState, Wsrep};
-use crate::host::clock::boot;
 use crate::host::sql::Looks;
 use crate::host::{mariadbd, ports};
 use crate::log;
@@ -365,15 +364,10 @@ impl Supervising {
         // Clients are served from now on: what they are told of must not pass for a broken transfer.
         let serves = matches!(wsrep.local_state, LocalState::Joined | LocalState::Donor | LocalState::Synced);
         let begun = self.memory.begun && self.memory.beginning.is_some();
-        let torn = self.memory.copy_may_be_torn(boot());
         self.notice_copy()?;
         self.keep(|memory| {
             if begun {
                 memory.began_in(view.as_ref(), wsrep.gcomm_uuid);
-                // As a person decided: from now on the cluster has what it has.
-                if torn {
-                    memory.on_disk();
-                }
             }
             if serves {
                 memory.joined();

@@ -18,7 +18,7 @@ use crate::cluster::lineage::{Incarnation, Lineage};
 use crate::cluster::member::listed;
 use crate::cluster::memory::Memory;
 use crate::cluster::observation::{FellBack, File, MemberView, Process, StartMode};
-use crate::cluster::standing::{Doubt, Provenance, Standing};
+use crate::cluster::standing::{Doubt, Provenance, Standing, Unknown};
 use crate::cluster::start::{Start, decide};
 use crate::galera::grastate::Grastate;
 use crate::galera::position::Position;
@@ -291,6 +291,7 @@ impl Supervising {
             self.confirm(position)?;
         }
         let print = self.datadir.print().ok();
+        self.copies_anew();
         self.keep(|memory| memory.begin_join(from, lineage, print, boot()))?;
         self.begin(Beginning::Join(covered, self.donors(views)), from)
     }
@@ -346,7 +347,9 @@ impl Supervising {
         let (next, past) = begin.incarnation(&self.me.name, &self.memory.lineage, &self.config.cluster.name);
         let incarnation = Incarnation { at: log::now(), ..next };
         self.journal.record("bootstrap.begun", json!({ "incarnation": incarnation }));
-        self.keep(|memory| memory.intend(incarnation, past))
+        // Only who does not run says so, and is told of with a note.
+        let torn = matches!(self.standing_now(), Standing::Unknown { why: Unknown::NotOnDisk, .. });
+        self.keep(|memory| memory.intend(incarnation, past, begin.forced && torn))
     }
 
     /// A view that came about less than a look before the end is known from Galera's file only.

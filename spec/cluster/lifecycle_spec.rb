@@ -33,6 +33,30 @@ RSpec.describe 'a deployment under load', type: :cluster do
     end
   end
 
+  it 'makes way with its upgrade step for what others do meanwhile: both would wait for each other, and all writes for them' do
+    client = '/var/vcap/packages/mariadb/bin/mariadb --no-defaults --socket=/var/vcap/sys/run/mariadb/mysqld.sock --user=vcap'
+    statements = 'DROP DATABASE IF EXISTS passing; CREATE DATABASE passing; CREATE TABLE passing.t (id INT PRIMARY KEY); INSERT INTO passing.t VALUES (1)'
+    before = log('mysql/1').lines.size
+    said = -> { log('mysql/1').lines.drop(before).join }
+    ended = false
+    busy = Thread.new { lab.exec('mysql/0', 'setpriv', '--reuid=vcap', '--regid=vcap', '--clear-groups', 'sh', '-c', "#{client} -e '#{statements}'") until ended }
+    figures = under_load_of_client('an upgrade beside databases that come and go') do
+      wait('the upgrade to have met a DROP DATABASE', 120) do
+        lab.exec('mysql/1', 'sh', '-c', 'echo 10.6.1-MariaDB > /var/vcap/store/mariadb/data/mysql_upgrade_info')
+        lab.exec('mysql/1', 'pkill', '-KILL', '-x', 'galera-start')
+        seen = said.call.scan('upgrade.').size
+        wait('the upgrade to have ended, or made way') { said.call.scan('upgrade.').size > seen }
+        said.call.include?('upgrade.made_way')
+      end
+      ended = true
+      wait('the upgrade to be done') { said.call.split('upgrade.made_way').last.include?('upgrade.done') }
+    end
+    expect(figures.longest).to be < 15
+  ensure
+    ended = true
+    busy&.join
+  end
+
   it 'has one member recreated on its disk, and one whose VM and disk are lost' do
     expect(under_load_of_client('bosh recreate of one') { lab.recreate(1, drain: true) }.longest).to be < ClusterSpec::TAKE_OVER
     expect(under_load_of_client('a VM and its disk lost, and recreated') { lab.recreate(2, lose_disk: true) }.longest).to be < 25

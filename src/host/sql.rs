@@ -179,8 +179,7 @@ pub fn connections(connection: &mut Conn) -> mysql::Result<Vec<String>> {
 
 fn sessions(connection: &mut Conn) -> mysql::Result<Vec<Session>> {
     type Row = (u64, u64, String, String, Option<i64>, Option<String>, Option<String>);
-    let statement =
-        "SELECT ID, QUERY_ID, USER, COMMAND, TIME, STATE, LEFT(INFO, 64) FROM information_schema.PROCESSLIST";
+    let statement = "SELECT ID, QUERY_ID, USER, COMMAND, TIME, STATE, LEFT(INFO, 64) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID()";
     let rows: Vec<Row> = connection.query(statement)?;
     let session = |(id, query, user, command, seconds, state, statement): Row| Session {
         id,

@@ -2,12 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::mariadbd::search_path;
+use super::sql::Looks;
+use super::write_stalls::{Session, held_up_applier};
 use crate::config::MemberConfig;
 use crate::log;
 
@@ -15,10 +20,47 @@ use crate::log;
 const LIMIT: Duration = Duration::from_secs(3600);
 /// Pause between two looks at whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Pause between two looks at whether an applier waits for a lock.
+const SESSIONS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is run where it has to make way, and the pause before it is run again.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// How one run ended that did not fail.
+enum Ended {
+    Done,
+    /// What the group applies waited for a lock meanwhile; in words.
+    MadeWay(String),
+}
 
 /// Runs `mariadb-upgrade`, which ends at once where its mark in the data directory is of this version. Each member does
 /// so for itself: it does not replicate what it changes, because others may still run the version before.
+///
+/// It makes way for what the group applies. Its `ALTER TABLE mysql.proc`, say, and another member's `DROP DATABASE` wait
+/// for each other for ever: one has the lock of the table and wants the one of its definition, the other the other way
+/// round; Galera aborts no session that has `wsrep_on=OFF`, and flow control then stops the writes of all members. The
+/// server rolls the statement back once its client is gone, and what was done is not done again.
 pub fn system_tables(config: &MemberConfig) -> Result<()> {
+    let begun = Instant::now();
+    let mut held_up = String::new();
+    for tried in 1..=TRIES {
+        match run(config)? {
+            Ended::Done => {
+                log::info("upgrade.done", &[("after_ms", &begun.elapsed().as_millis())]);
+                return Ok(());
+            }
+            Ended::MadeWay(waits) => {
+                log::warn("upgrade.made_way", &[("tried", &tried), ("waits", &waits)]);
+                held_up = waits;
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+    bail!("mariadb-upgrade made way {TRIES} times for what the group applies; last: {held_up}")
+}
+
+fn run(config: &MemberConfig) -> Result<Ended> {
     let path = config.paths.log_dir.join("mariadb-upgrade.log");
     let begun = Instant::now();
     let output = open(&path)?;
@@ -28,25 +70,42 @@ pub fn system_tables(config: &MemberConfig) -> Result<()> {
         .arg(format!("--user={}", config.mariadb.admin_user))
         .env("PATH", search_path(config))
         .current_dir(&config.mariadb.data_dir)
+        // It starts others, which do the work; they are ended with it.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(output.try_clone().context("share a log")?)
         .stderr(output)
         .spawn()
         .with_context(|| format!("start {}", config.mariadb.upgrade_program.display()))?;
+    let looks = Looks::default();
+    let (mut looked, mut before): (Instant, Vec<Session>) = (begun, Vec::new());
     loop {
         match child.try_wait().context("wait for mariadb-upgrade")? {
-            Some(status) if status.success() => break,
+            Some(status) if status.success() => return Ok(Ended::Done),
             Some(status) => bail!("mariadb-upgrade ended with {status}; {} tells why", path.display()),
             None if begun.elapsed() >= LIMIT => {
-                let _ = child.kill();
-                let _ = child.wait();
+                end(&mut child);
                 bail!("mariadb-upgrade took more than {} s; {} tells how far it came", LIMIT.as_secs(), path.display())
+            }
+            None if looked.elapsed() >= SESSIONS_EVERY => {
+                // Without an answer nothing is known of them; the next look tells.
+                let now = looks.sessions(&config.mariadb.socket, &config.mariadb.admin_user).unwrap_or_default();
+                if let Some(waits) = held_up_applier(&before, &now) {
+                    end(&mut child);
+                    return Ok(Ended::MadeWay(waits));
+                }
+                (looked, before) = (Instant::now(), now);
             }
             None => std::thread::sleep(LOOK_EVERY),
         }
     }
-    log::info("upgrade.done", &[("after_ms", &begun.elapsed().as_millis())]);
-    Ok(())
+}
+
+fn end(child: &mut Child) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = child.wait();
 }
 
 fn open(path: &std::path::Path) -> Result<File> {

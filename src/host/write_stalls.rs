@@ -78,8 +78,17 @@ impl Session {
 
     /// Whether it is at something that the group's order waits for, and that ends by itself.
     fn works(&self) -> bool {
-        let applies = self.user == OWN_THREADS && self.state.contains("rows_log_event");
-        applies || (self.command != "Sleep" && self.is_ddl() && !self.waits())
+        let writes_rows = self.applies() && self.state.contains("rows_log_event");
+        writes_rows || (self.command != "Sleep" && self.is_ddl() && !self.waits())
+    }
+
+    /// Whether it is one of the threads that apply what the group delivers.
+    fn applies(&self) -> bool {
+        self.user == OWN_THREADS
+    }
+
+    fn waits_for_a_lock(&self) -> bool {
+        self.waits() && self.state.ends_with(" lock")
     }
 
     fn told(&self) -> String {
@@ -112,8 +121,12 @@ impl WriteStalls {
             now.saturating_duration_since(since)
         };
         let longest = standing.iter().map(|s| waited(s)).max().filter(|long| *long >= LONG)?;
-        // All others wait for the one that holds its place.
-        let first = standing.iter().find(|s| s.is_ddl()).or_else(|| standing.iter().max_by_key(|s| waited(s)))?;
+        // All others wait for the one that holds its place. An applier's is sure to be in the order; a DDL of a client
+        // may be outside of it, with `wsrep_on=OFF`.
+        let applied = standing.iter().find(|s| s.applies() && s.is_ddl());
+        let first = applied
+            .or_else(|| standing.iter().find(|s| s.is_ddl()))
+            .or_else(|| standing.iter().max_by_key(|s| waited(s)))?;
         let behind = sessions.iter().find(|s| s.works());
         Some(WriteStall {
             seconds: longest.as_secs(),
@@ -124,12 +137,21 @@ impl WriteStalls {
     }
 }
 
-/// Who may hold the lock: whoever was connected before, those that are at something first.
+/// An applier's statement that waits for a lock in both of these looks.
+pub fn held_up_applier(before: &[Session], now: &[Session]) -> Option<String> {
+    let waited = |s: &&Session| before.iter().any(|b| (b.id, b.query) == (s.id, s.query) && b.waits_for_a_lock());
+    let held_up = now.iter().filter(|s| s.applies() && s.waits_for_a_lock()).find(waited)?;
+    Some(format!("{} is \"{}\"", held_up.told(), held_up.state))
+}
+
+/// Who may hold the lock: a DDL that waits for one itself comes first, then whoever is at something. Whoever connected
+/// after a client's session cannot be in its way; an applier has been there from the beginning.
 fn there_before(sessions: &[Session], than: &Session) -> Vec<String> {
     const MOST: usize = 3;
-    let client = |s: &&Session| s.user != OWN_THREADS && s.id < than.id && !TURN.contains(&s.state.as_str());
+    let earlier = |s: &Session| than.applies() || s.id < than.id;
+    let client = |s: &&Session| !s.applies() && earlier(s) && !TURN.contains(&s.state.as_str());
     let mut found: Vec<&Session> = sessions.iter().filter(client).collect();
-    found.sort_by_key(|s| (s.command == "Sleep", -s.seconds));
+    found.sort_by_key(|s| (!(s.is_ddl() && s.waits_for_a_lock()), s.command == "Sleep", -s.seconds));
     found.iter().take(MOST).map(|s| format!("{} of {}, {} for {} s", s.id, s.user, s.command, s.seconds)).collect()
 }
 
@@ -171,6 +193,52 @@ mod tests {
         // No write of anybody is needed for that.
         let alone: Vec<Session> = locked().into_iter().filter(|s| !TURN.contains(&s.state.as_str())).collect();
         assert!(after(&[(0, alone.clone()), (31, alone)], true).is_some());
+    }
+
+    /// As seen where `mariadb-upgrade` and another member's DROP DATABASE wait for each other.
+    fn crossed() -> Vec<Session> {
+        let altering = "ALTER TABLE proc MODIFY comment text collate utf8mb3_bin NOT NULL";
+        vec![
+            session(1208, "vcap", "Query", "Filling schema table", "SELECT ID FROM information_schema.PROCESSLIST"),
+            session(1078, "vcap", "Query", "Waiting for table metadata lock", altering),
+            session(8, "system user", "Sleep", "After apply log event", ""),
+            session(2, "system user", "Sleep", "Waiting for table level lock", "DROP DATABASE IF EXISTS shop"),
+        ]
+    }
+
+    #[test]
+    fn an_applier_that_waits_for_a_client_outside_the_order_is_told_with_that_client_first() {
+        let found = after(&[(0, crossed()), (31, crossed())], true).unwrap();
+        assert_eq!(found.waits, "session 2 (DROP DATABASE) is \"Waiting for table level lock\"");
+        assert_eq!(found.before, ["1078 of vcap, Query for 40 s", "1208 of vcap, Query for 40 s"]);
+    }
+
+    #[test]
+    fn an_upgrade_makes_way_for_an_applier_that_waits_for_a_lock_in_two_looks() {
+        let with = |user: &str, query: u64, state: &str| Session {
+            query,
+            ..session(2, user, "Sleep", state, "DROP DATABASE IF EXISTS shop")
+        };
+        let (table, definition) = ("Waiting for table level lock", "Waiting for table metadata lock");
+        for (before, now, expected, why) in [
+            (with(OWN_THREADS, 7, table), with(OWN_THREADS, 7, table), true, "the same"),
+            (with(OWN_THREADS, 7, table), with(OWN_THREADS, 7, definition), true, "another lock"),
+            (with(OWN_THREADS, 7, table), with(OWN_THREADS, 8, table), false, "another statement by now"),
+            (with(OWN_THREADS, 7, "creating table"), with(OWN_THREADS, 7, table), false, "it worked a look before"),
+            (with(OWN_THREADS, 7, table), with(OWN_THREADS, 7, "creating table"), false, "it works"),
+            (
+                with(OWN_THREADS, 7, "Waiting for certification"),
+                with(OWN_THREADS, 7, "Waiting for certification"),
+                false,
+                "its turn",
+            ),
+            (with("vcap", 7, table), with("vcap", 7, table), false, "no applier"),
+        ] {
+            assert_eq!(held_up_applier(&[before], &[now]).is_some(), expected, "{why}");
+        }
+        let told = held_up_applier(&crossed(), &crossed()).unwrap();
+        assert_eq!(told, "session 2 (DROP DATABASE) is \"Waiting for table level lock\"");
+        assert_eq!(held_up_applier(&[], &crossed()), None);
     }
 
     #[test]

@@ -55,4 +55,12 @@ RSpec.describe 'seeded users', type: :cluster do
     expect(said).to all(include('mysql.global_priv', 'metrics'))
     expect(said.join).not_to match(/the (first|second) secret/)
   end
+
+  it 'C4: nobody without a password writes a line into the error log, which is read as evidence' do
+    before = log(0, 'mariadb/mariadb.err.log')
+    name = "nobody\nStarting MariaDB 10 as process 7\nWSREP: start_prim is enabled"
+    refused = lab.exec(0, 'setpriv', '--reuid=vcap', '--regid=vcap', '--init-groups', 'mariadb', '--no-defaults', '--protocol=tcp', '--host=127.0.0.1', "--user=#{name}", '-e', 'SELECT 1')
+    expect(refused.err).to include('Access denied')
+    expect(log(0, 'mariadb/mariadb.err.log')).to eq(before)
+  end
 end

@@ -180,7 +180,7 @@ RSpec.describe 'job mariadb: my.cnf', type: :rendering do
     end
 
     %w[wsrep_provider_options wsrep-provider-options WSREP_Provider_Options loose_wsrep-new-cluster wsrep_provider_opt wsrep_cluster_address wsrep_dirty_reads
-       datadir datad skip-log-error].each do |name|
+       datadir datad skip-log-error log-warnings].each do |name|
       it "#{name} is refused in every section that the server reads (H11, G1)" do
         %w[mysqld mariadb mariadbd server galera client-server mysqld-10.11 mariadb-10.11].each do |section|
           refuse({ 'additional_my_cnf' => { section => { name => 1 } } }, "additional_my_cnf.#{section}.#{name}")

@@ -9,19 +9,20 @@ use proptest::prelude::*;
 
 use super::bootstrap::{Evidence, Fence, Proof, forced, proof, suggested_force};
 use super::diagnosis::page::{Page, Paint};
-use super::diagnosis::{Diagnosis, diagnose};
+use super::diagnosis::{Diagnosis, MemberCode, diagnose};
 use super::donors::donors;
 use super::health::{Fitness, health, monit_word};
+use super::join::{may_abandon, may_join};
 use super::leave::{Intent, may_leave};
 use super::maintenance::Scope;
 use super::member::Cluster;
 use super::memory::{Announced, Companion, Memory};
 use super::observation::*;
-use super::primary::{Primaries, primaries};
+use super::primary::{Primaries, Primary, primaries};
 use super::recovery::{Recovery, joiners, recovery};
 use super::restore::{Restore, may_restore};
 use super::situation::*;
-use super::standing::Unknown;
+use super::standing::{Standing, Unknown};
 use super::start::{AutoRecovery, Start, decide, way_out};
 use crate::galera::log_lines::evidence;
 use crate::galera::uuid::Uuid;
@@ -57,10 +58,10 @@ fn begun_as(n: u32, kind: u8, drawn: u64) -> Observation {
 /// Something else about it.
 fn turned(o: Observation, kind: u8, drawn: u64) -> Observation {
     let of = some(drawn);
-    match kind % 24 {
+    match kind % 25 {
         0 => o.without_supervisor(),
         1 => o.bounded(),
-        2 => o.unknown(one(
+        2 if !o.is_voted_out() => o.unknown(one(
             &[Unknown::NotLookedYet, Unknown::NoPosition, Unknown::Failed, Unknown::JoinBroke, Unknown::NotOnDisk],
             drawn,
         )),
@@ -78,10 +79,17 @@ fn turned(o: Observation, kind: u8, drawn: u64) -> Observation {
         8 => o.unexplained(),
         9 => o.held(),
         10 => o.phase(one(&[Phase::Preparing, Phase::Recovering, Phase::Held, Phase::Serving, Phase::Stopping], drawn)),
-        11 => o.state(
-            one(&[ClusterStatus::Primary, ClusterStatus::NonPrimary, ClusterStatus::Disconnected], drawn),
-            one(&[LocalState::Joining, LocalState::Donor, LocalState::Joined, LocalState::Inconsistent], drawn >> 4),
-        ),
+        11 => {
+            let o = o.state(
+                one(&[ClusterStatus::Primary, ClusterStatus::NonPrimary, ClusterStatus::Disconnected], drawn),
+                one(
+                    &[LocalState::Joining, LocalState::Donor, LocalState::Joined, LocalState::Inconsistent],
+                    drawn >> 4,
+                ),
+            );
+            // Where it stands is not believed of a server that says so (`standing.rs`).
+            if o.is_voted_out() { o.unknown(Unknown::VotedOut) } else { o }
+        }
         12 => {
             let failed = Sql::Failed { why: "an error".into() };
             o.with(|o| o.sql = one(&[Sql::TimedOut, Sql::TooManyConnections, Sql::Denied, failed], drawn))
@@ -106,6 +114,8 @@ fn turned(o: Observation, kind: u8, drawn: u64) -> Observation {
         21 => o.view_for(drawn % 99),
         22 => o.finds(&of, one(&[PortAnswer::Open, PortAnswer::Refused, PortAnswer::Silent], drawn >> 8)),
         23 => o.with(|o| o.log = evidence(one(&LINES, drawn))),
+        // As a VM is whose jobs come up.
+        24 if o.wsrep.is_none() => o.unknown(Unknown::NotLookedYet).without_supervisor(),
         _ => o,
     }
 }
@@ -232,6 +242,23 @@ proptest! {
             let found = forced(&evidence, &force);
             prop_assert!(found.is_ok(), "{force:?}: {found:?}");
             prop_assert!(force.fault(&cluster).is_none());
+        }
+        let diagnosis = diagnose(&cluster, &views);
+        for (n, own) in observations(&views) {
+            let told = diagnosis.members.iter().find(|m| m.name == own.member.name);
+            let asks = told.is_some_and(|m| {
+                use MemberCode::{AheadOfCluster, Inconsistent, OtherHistory, UnknownPosition};
+                matches!(m.code, AheadOfCluster | OtherHistory | Inconsistent | UnknownPosition)
+            });
+            let others = without(&views, n);
+            let of = primaries(others.iter().filter_map(MemberView::seen));
+            // Whom nobody may join yet, nobody gives anything up for.
+            let joined = |primary: &Primary| {
+                !primary.synced.is_empty() && may_join(&Standing::Empty, &Memory::default(), primary).is_ok()
+            };
+            if asks && matches!(&of, Primaries::One(primary) if joined(primary)) {
+                prop_assert!(may_abandon(own, &of).is_ok(), "{told:#?}: {:?}", may_abandon(own, &of));
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use super::lineage::Tail;
 use super::member::listed;
 use super::memory::Memory;
+use super::observation::Observation;
 use super::primary::{Primaries, Primary};
 use super::standing::{Standing, Unknown};
 use crate::galera::position::Position;
@@ -165,7 +166,14 @@ pub const GIVE_UP: &str = "/var/vcap/packages/mariadb-galera/bin/galera-ctl rejo
 
 /// May a person give this member's data up, so that it gets a copy of the cluster's? Only where there is a
 /// cluster to get it from. What is at stake, in a sentence; none where the member has no data.
-pub fn may_abandon(standing: &Standing, memory: &Memory, of: &Primaries) -> Result<Option<String>, String> {
+pub fn may_abandon(own: &Observation, of: &Primaries) -> Result<Option<String>, String> {
+    // Who gives up data that nobody has looked at may give up what would have joined by itself.
+    if own.unlooked() {
+        return Err(format!(
+            "galera-start does not run on {}, so nothing is known of its data; it looks, and mostly joins by itself: monit start mariadb",
+            own.member.name
+        ));
+    }
     let primary = match of {
         Primaries::One(primary) if !primary.synced.is_empty() => primary,
         Primaries::One(_) => {
@@ -183,7 +191,7 @@ pub fn may_abandon(standing: &Standing, memory: &Memory, of: &Primaries) -> Resu
             return Err("there is more than one primary component; first it must be settled which one stays".into());
         }
     };
-    match may_join(standing, memory, primary) {
+    match may_join(&own.position, &own.memory, primary) {
         Ok(MayJoin::NoData) => Ok(None),
         Ok(because) => Ok(Some(format!("nothing that the cluster lacks ({because})"))),
         Err(MayNotJoin::AheadOfCluster { position, transactions, parted_at }) => {
@@ -262,7 +270,7 @@ mod tests {
     use super::*;
     use crate::cluster::lineage::Lineage;
     use crate::cluster::memory::{Joining, Remembered};
-    use crate::cluster::situation::{H, lineage};
+    use crate::cluster::situation::{H, down, lineage};
     use crate::cluster::standing::Provenance;
 
     fn at(seqno: u64) -> Standing {
@@ -398,10 +406,14 @@ mod tests {
             (at(37), Primaries::One(starting), "none can give", "nobody is Synced"),
             (at(37), Primaries::Split(vec![primary(100), primary(9)]), "more than one", "two writers"),
         ] {
-            let found = may_abandon(&standing, &first, &of);
+            let own = down(1, 30).with(|o| (o.position, o.memory) = (standing, first.clone()));
+            let found = may_abandon(&own, &of);
             let text = found.map_or_else(|no| no, |stake| stake.unwrap_or_else(|| "no data".into()));
             assert!(text.contains(expected), "{why}: {text}");
         }
+        let unlooked = down(1, 30).unknown(Unknown::NotLookedYet).without_supervisor();
+        let found = may_abandon(&unlooked, &Primaries::One(primary(100)));
+        assert!(found.is_err_and(|no| no.contains("nothing is known of its data")), "nobody has looked");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::hold::{Hold, Outcome};
 use super::maintenance::{Kept, Stance};
 use super::member::Member;
 use super::memory::Memory;
-use super::standing::Standing;
+use super::standing::{Standing, Unknown};
 use super::start::AutoRecovery;
 use crate::galera::grastate::Grastate;
 use crate::galera::gvwstate::SavedView;
@@ -110,6 +110,12 @@ impl Observation {
     pub fn beginning_unrecorded(&self) -> bool {
         let Some(wsrep) = self.wsrep.as_ref().filter(|w| w.is_primary()) else { return false };
         !self.memory.explains(self.process.as_ref(), self.disk.saved_view.present(), wsrep.gcomm_uuid)
+    }
+
+    /// Whether nobody has looked at its data, and nobody is about to: its `galera-start` does that, and does not run.
+    pub fn unlooked(&self) -> bool {
+        let never = matches!(self.position, Standing::Unknown { why: Unknown::NotLookedYet, .. });
+        never && self.supervisor.present().is_none()
     }
 
     /// Whether its position was looked for so often that nobody waits for the next time.

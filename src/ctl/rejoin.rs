@@ -92,23 +92,9 @@ impl Rejoin {
             }
             return Ok(Exit::Done);
         }
-        // Who gives up data that nobody has looked at may give up what would have joined by itself.
-        if seen.supervisor.present().is_none()
-            && matches!(&seen.position, Standing::Unknown { why: Unknown::NotLookedYet, .. })
-        {
-            let why = format!(
-                "galera-start does not run on {}, so nothing is known of its data; it looks, and mostly joins by itself: monit start mariadb",
-                config.instance
-            );
-            if errand && wish == Wish::Tell {
-                tell(&format!("{why}."));
-                return Ok(Exit::Done);
-            }
-            return Ok(refused(&why));
-        }
         let others = Client::ask_others(config, false);
         let primaries = primaries(others.iter().filter_map(|v| v.seen()));
-        let stake = match may_abandon(&seen.position, &seen.memory, &primaries) {
+        let stake = match may_abandon(&seen, &primaries) {
             Ok(stake) => stake,
             // An errand runs everywhere; where nothing was asked for, this is no failure.
             Err(why) if errand && wish == Wish::Tell => {
@@ -210,12 +196,15 @@ fn tell_choices(config: &MemberConfig, errand: bool, at: &str, seen: &Observatio
 }
 
 /// The server is waited for as long as it lives, and ended: two on one directory would break it. Its socket is in a folder of
-/// its own, and what talks to it is its own user: what anybody else put there is not taken for it.
+/// its own, and what talks to it is its own user: what anybody else put there is not taken for it. The server is that user
+/// from the beginning: before it gives root up, it opens a file in the data directory, through a link. The dump has hashes of
+/// passwords.
 fn tell_salvage(config: &MemberConfig, kept: &str) {
     let (program, user) = (&config.mariadb.program, &config.mariadb.user);
-    say!("     d=$(mktemp -d); chown {user} $d");
-    say!("     {} --no-defaults --skip-networking \\", program.display());
-    say!("       --wsrep-provider=none --user={user} --socket=$d/salvage.sock \\");
+    say!("     umask 077; d=$(mktemp -d); chown {user} $d");
+    say!("     setpriv --reuid={user} --regid={user} --init-groups \\");
+    say!("       {} --no-defaults --skip-networking \\", program.display());
+    say!("       --wsrep-provider=none --socket=$d/salvage.sock \\");
     say!("       --datadir={kept} &");
     say!("     while kill -0 %1 && [ ! -S $d/salvage.sock ]; do sleep 1; done");
     say!("     setpriv --reuid={user} --regid={user} --init-groups \\");

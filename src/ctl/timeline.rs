@@ -12,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use super::Window;
 use crate::cli::Exit;
 use crate::cluster::timeline::{Known, Source, SourceKind, Timeline};
+use crate::host::files::write_atomically;
 
 /// More of one file is not read, in bytes; the end counts, and of a packed file the beginning.
 const LARGEST: u64 = 256 * 1024 * 1024;
@@ -49,7 +50,8 @@ impl Wants {
         }
         crate::say!("{}", timeline.text().trim_end());
         if let Some(path) = &self.html {
-            fs::write(path, timeline.html()).with_context(|| format!("write {}", path.display()))?;
+            // By root, in a folder that may be another user's: no link is followed.
+            write_atomically(path, timeline.html().as_bytes(), 0o644)?;
         }
         Ok(Exit::Done)
     }

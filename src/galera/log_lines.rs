@@ -208,7 +208,7 @@ pub fn evidence(log: &str) -> Vec<Evidence> {
         }
         let earlier = found.iter().position(|e| e.kind == kind).map(|at| found.remove(at));
         let times = earlier.as_ref().map_or(0, |e| e.times).saturating_add(1);
-        let text = || line.trim().chars().take(LONGEST).collect();
+        let text = || own_words(kind, line.trim()).chars().take(LONGEST).collect();
         let text = earlier.filter(Evidence::succeeded_alone).map_or_else(text, |e| e.text);
         found.push(Evidence { kind, text, times });
     }
@@ -222,6 +222,15 @@ impl Evidence {
         self.kind == LogKind::Inconsistent && self.text.contains("Vote 0 (success) on ")
     }
 }
+
+/// What of a line is the server's: the statement of a DDL that failed may have the password of a user in it.
+fn own_words(kind: LogKind, line: &str) -> &str {
+    let statement = (kind == LogKind::DdlDiffers).then(|| line.split_once(STATEMENT)).flatten();
+    statement.map_or(line, |(before, _)| before)
+}
+
+/// What stands before the statement of a DDL that failed (`wsrep_mysqld.cc`).
+pub const STATEMENT: &str = " Query: '";
 
 /// Where a line is cut.
 const LONGEST: usize = 240;

@@ -385,9 +385,8 @@ fn down(look: &Look, of: &Observation) -> Found {
     if let Some(hold) = supervisor.and_then(|s| s.hold.as_ref()) {
         return (MemberCode::Held, format!("held by {} for {} s more: {}", hold.owner, hold.seconds, hold.reason));
     }
-    let voted_out = matches!(of.position, Standing::Unknown { why: Unknown::VotedOut, .. })
-        || (said(of, LogKind::Inconsistent).is_some() && of.position.position().is_none());
-    if voted_out {
+    // Its log alone is no verdict: whoever looks at the data reads that too.
+    if matches!(of.position, Standing::Unknown { why: Unknown::VotedOut, .. }) {
         let text = "the others voted it out before it ended: its data differs, and is kept, for the minority may be right; a person decides (galera-ctl rejoin)";
         return (MemberCode::Inconsistent, format!("{text}{}", succeeded_alone(of)));
     }
@@ -461,7 +460,8 @@ fn may_not_join(of: &Observation, no: &MayNotJoin) -> Found {
 }
 
 fn not_looked_yet(of: &Observation) -> bool {
-    matches!(of.position, Standing::Unknown { why: Unknown::NotLookedYet, .. }) && of.memory.damaged.is_none()
+    let never = matches!(of.position, Standing::Unknown { why: Unknown::NotLookedYet, .. });
+    of.unlooked() || (never && of.memory.damaged.is_none())
 }
 
 /// Whether the member is behind in a way that matters: IST does not reach back to it, or others are ahead

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::{Enough, PIECE, Teller, Wanted};
+use crate::galera::log_lines::STATEMENT;
 use crate::galera::moment::Moment;
 
 /// A longer line is cut.
@@ -188,6 +189,11 @@ impl<R: Read> Lines<R> {
                 self.statement = true;
                 return Some("Query: (left out: it may hold data)".into());
             }
+            // Galera tells the statement of a DDL whose failure it ignores, and the password of a user may be in it.
+            if let Some((before, statement)) = ignored_ddl(&line) {
+                self.statement = !statement.contains(AFTER_STATEMENT);
+                return Some(format!("{before} Query: (left out: it may hold data)"));
+            }
             self.statement &= !line.starts_with("Connection ID (thread ID)") && time_of(&line).is_none();
             if !self.statement {
                 return Some(line);
@@ -209,6 +215,14 @@ impl<R: Read> Lines<R> {
         }
         Some(String::from_utf8_lossy(&line).into_owned())
     }
+}
+
+/// What stands behind the statement of a DDL.
+const AFTER_STATEMENT: &str = "', Error_code: ";
+
+/// What is before the statement of a DDL whose failure Galera ignores, and the statement.
+fn ignored_ddl(line: &str) -> Option<(&str, &str)> {
+    line.split_once(STATEMENT).filter(|(before, _)| before.contains("WSREP: Ignoring error"))
 }
 
 #[cfg(test)]
@@ -263,6 +277,22 @@ mod tests {
             "{text} {missing:?}"
         );
         assert_eq!(told(&dir.path().join("none.log"), "2020-11-21", "2026-11-22", 9).1, ["there is no such file"]);
+    }
+
+    #[test]
+    fn c4_statements_of_a_ddl_whose_failure_is_ignored_are_left_out() {
+        let of = |statement: &str| {
+            format!(
+                "2026-12-01 12:56:21 9 [Warning] WSREP: Ignoring error 'Operation CREATE USER failed for 'app'@'%'' on query. Default database: ''. Query: '{statement}', Error_code: 1396\n"
+            )
+        };
+        let log = of("create user app@'%' identified by 'secret1'")
+            + &of("create user app@'%'\nidentified by 'secret2'")
+            + "2026-12-01 12:56:22 0 [Note] WSREP: x\n";
+        let mut lines = Lines { reader: BufReader::new(log.as_bytes()), statement: false };
+        let told: Vec<String> = std::iter::from_fn(|| lines.next()).collect();
+        assert!(told.iter().all(|line| !line.contains("secret")), "{told:?}");
+        assert!(told.len() == 3 && told[0].contains("Operation CREATE USER failed"), "{told:?}");
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Masking {
             out.push_str(word);
             rest = after;
             let value = if is_secret(word) {
-                value_of(after)
+                value_of(after).or_else(|| quoted(after, of_password(after)))
             } else {
                 identified_by(word, after).or_else(|| in_address(after))
             };
@@ -173,6 +173,9 @@ fn value_of(after: &str) -> Option<(usize, usize)> {
     let value = after.get(from..)?;
     from += skipped(value, &[' ', '\t']);
     let value = after.get(from..)?;
+    let within = of_password(value);
+    from += within;
+    let value = value.get(within..)?;
     let quote = value.trim_start_matches('\\').chars().next().filter(|c| matches!(c, '"' | '\''));
     let Some(quote) = quote else {
         let end = value.find(|c: char| c.is_whitespace() || matches!(c, ';' | ',' | '}' | '&' | '|' | '"' | '\''));
@@ -206,14 +209,32 @@ fn closing_within(text: &str, sign: &str) -> usize {
 
 fn identified_by(word: &str, after: &str) -> Option<(usize, usize)> {
     let by = word.eq_ignore_ascii_case("by") || word.eq_ignore_ascii_case("using") || word.eq_ignore_ascii_case("as");
-    let from = after.len() - after.trim_start().len();
-    let value = after.get(from..).filter(|v| by && v.starts_with('\''))?;
+    by.then(|| quoted(after, of_password(after)))?
+}
+
+/// The text of SQL in quotes that begins at this byte.
+fn quoted(after: &str, from: usize) -> Option<(usize, usize)> {
+    let value = after.get(from..)?;
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let mut end = 0;
     // SQL doubles a quote that is part of the text.
-    while value.get(end..)?.starts_with('\'') {
-        end += 1 + closing(value.get(end + 1..)?, '\'');
+    while value.get(end..)?.starts_with(quote) {
+        end += 1 + closing(value.get(end + 1..)?, quote);
     }
     Some((from, from + end))
+}
+
+/// How far the word `PASSWORD` and a bracket go at the beginning of a text, and the space around them: SQL writes them before
+/// a password, or its hash.
+fn of_password(text: &str) -> usize {
+    const WORD: &str = "password";
+    let begin = text.trim_start();
+    let behind = match begin.get(..WORD.len()) {
+        Some(word) if word.eq_ignore_ascii_case(WORD) => begin.get(WORD.len()..).unwrap_or_default().trim_start(),
+        _ => begin,
+    };
+    let inside = behind.strip_prefix('(').map_or(behind, str::trim_start);
+    text.len() - if inside.starts_with(['"', '\'']) { inside.len() } else { begin.len() }
 }
 
 /// `//user:password@`, the word being what comes before `:`.
@@ -276,6 +297,16 @@ mod tests {
                 "base_port = 4567; socket.ssl_key = (masked) p; gcs.x = 1",
             ),
             ("CREATE USER 'x' IDENTIFIED BY 'p''1' x", "CREATE USER 'x' IDENTIFIED BY (masked) x"),
+            (
+                "set password for x@'%' = password('p1') and SET PASSWORD = PASSWORD(\"p1\")",
+                "set password for x@'%' = password((masked)) and SET PASSWORD = PASSWORD((masked))",
+            ),
+            ("alter user x identified by \"p1\" and", "alter user x identified by (masked) and"),
+            ("identified by password '*p1' and", "identified by password (masked) and"),
+            (
+                "identified via ed25519 as password('p1') or via x using PASSWORD ( 'p1' )",
+                "identified via ed25519 as password((masked)) or via x using PASSWORD ( (masked) )",
+            ),
             (
                 "see http://me:p1@host/x and tcp://10.0.0.1:4567",
                 "see http://me:(masked)@host/x and tcp://10.0.0.1:4567",

@@ -160,7 +160,8 @@ impl Supervising {
     /// from where, what was remembered before is the bound.
     fn record_begun_unseen(&mut self, told: Option<Position>, standing: &Standing, process: Option<i32>) -> Result<()> {
         let history = standing.at_most().map(Position::history);
-        let began = told.or(self.memory.last_position).filter(|at| Some(at.history()) == history);
+        // A word about another history is none about this one.
+        let began = [told, self.memory.last_position].into_iter().flatten().find(|at| Some(at.history()) == history);
         let Some(history) = history else { return Ok(()) };
         let how = "begun by hand, and ended before it was looked after";
         let incarnation = self.incarnation(history, began.map_or(0, Position::seqno), how)?;

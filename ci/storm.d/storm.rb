@@ -12,15 +12,14 @@ require_relative 'results'
 module Storm
   # One seed: a cluster that is well, clients on it, a schedule of faults, the end of all faults, and a judgement.
   class Run
-    HEALTHY_WITHIN = 60
     # What a fault may take beyond its own time: a drain, a stop, an errand; and a deployment of all, one after the other.
     FAULT_LIMIT = 150
     DEPLOY_LIMIT = 600
 
     attr_reader :seed, :schedule, :wrong
 
-    def initialize(lab, seed, schedule, options, person: true, out: $stdout)
-      @lab, @seed, @schedule, @options, @may_ask, @out = lab, seed, schedule, options, person, out
+    def initialize(lab, seed, schedule, options, within:, person: true, out: $stdout)
+      @lab, @seed, @schedule, @options, @within, @may_ask, @out = lab, seed, schedule, options, within, person, out
       @wrong, @said, @begun = [], [], Time.now
       # It may end before there is anything to judge.
       @clients, @judge, @person = Clients.new(lab, "s#{seed}"), nil, Person.new(lab, method(:say))
@@ -97,8 +96,8 @@ module Storm
       @peace = Time.now
       from = now
       until @judge.healthy?
-        if now - from > HEALTHY_WITHIN
-          @wrong << "not all Synced #{HEALTHY_WITHIN} s after #{@person.done.last || 'all faults were ended'}: #{page}"
+        if now - from > @within
+          @wrong << "not all Synced #{@within} s after #{@person.done.last || 'all faults were ended'}: #{page}"
           return
         end
         from = now if @may_ask && @person.step
@@ -118,7 +117,7 @@ module Storm
       say('deploys again')
       @lab.deploy(nodes: @options.members, force: true)
       @faults.deployed
-      await_health('all to be Synced after the deployment', HEALTHY_WITHIN)
+      await_health('all to be Synced after the deployment', @within)
     rescue Lab::Failed => e
       # One that nobody is primary of may need a person first, and is deployed again after that.
       must ? @wrong << "a healthy cluster is not deployed: #{e.message}" : say("the deployment is not done yet: #{e.message.lines.first}")

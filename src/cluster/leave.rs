@@ -401,6 +401,19 @@ mod tests {
     }
 
     #[test]
+    fn well_are_those_of_whom_nobody_joins_fails_or_hides() {
+        let one = || vec!["mysql/1".to_owned()];
+        for (others, well) in [
+            (Others { serving: one(), left: one(), ..Others::default() }, true),
+            (Others { joining: one(), ..Others::default() }, false),
+            (Others { unwell: one(), ..Others::default() }, false),
+            (Others { unseen: one(), ..Others::default() }, false),
+        ] {
+            assert_eq!(others.well(), well, "{others}");
+        }
+    }
+
+    #[test]
     fn only_a_state_transfer_passes_by_itself() {
         let own = primary(0, 9, &[0, 1, 2]);
         let joining = seen(primary(1, 9, &[0, 1, 2]).state(Primary, Joining));

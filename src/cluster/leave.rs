@@ -272,8 +272,9 @@ fn unready(wsrep: &Wsrep) -> String {
 mod tests {
     use super::*;
     use crate::cluster::situation::*;
+    use crate::cluster::standing::Unknown;
     use crate::galera::wsrep::ClusterStatus::{NonPrimary, Primary};
-    use crate::galera::wsrep::LocalState::{Donor, Initialized, Joined, Joining};
+    use crate::galera::wsrep::LocalState::{Donor, Initialized, Joined, Joining, Synced};
 
     const KEEP: Intent = Intent { deployment_deleted: false, instance_deleted: false };
     const SCALE_IN: Intent = Intent { deployment_deleted: false, instance_deleted: true };
@@ -397,6 +398,57 @@ mod tests {
         ] {
             let found = verdict(&own, &others, intent);
             assert!(found.starts_with(expected), "{why}: {found}");
+        }
+    }
+
+    #[test]
+    fn how_another_member_counts() {
+        let own = primary(0, 9, &[0, 1, 2]);
+        let is = |status, state| primary(1, 9, &[0, 1, 2]).state(status, state);
+        let receives = running(1, 9).with(|o| o.process.as_mut().unwrap().state_transfer = true);
+        for (other, expected) in [
+            (is(Primary, Synced), "serving: mysql/1"),
+            (is(Primary, Synced).wsrep(|w| w.ready = false), "not well: mysql/1: Synced, in the primary component"),
+            (is(NonPrimary, Synced), "not well: mysql/1: Synced, without quorum"),
+            (is(NonPrimary, Joined), "not well: mysql/1: Joined, without quorum"),
+            (is(Primary, Joined), "receiving state: mysql/1"),
+            (receives, "receiving state: mysql/1"),
+            (
+                running(1, 9).without_supervisor(),
+                "not well: mysql/1: mariadbd does not answer, and galera-start does not run",
+            ),
+            (down(1, 9).without_supervisor(), "not well: mysql/1: neither mariadbd nor galera-start runs"),
+            (down(1, 9).without_supervisor().with(|o| o.memory.left = true), "left in order: mysql/1"),
+            (is(Primary, Synced).with(|o| o.going_for_good = true), "left in order: mysql/1"),
+        ] {
+            assert_eq!(Others::seen_by(&own, &[seen(other)]).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a5_a_disk_is_deleted_only_with_what_one_that_stays_is_known_to_have() {
+        let stays = || vec![serves(1), serves(2)];
+        let goes = |n| seen(primary(n, 9, &[0, 1, 2]).with(|o| o.going_for_good = true));
+        let apart = vec![seen(primary(1, 9, &[1])), seen(primary(2, 9, &[2]))];
+        for (own, others, allowed, why) in [
+            (down(0, 9), stays(), true, "the cluster has all of it"),
+            (down(0, 12), stays(), false, "it has more"),
+            (
+                down(0, 9).with(|o| o.memory = Memory::default()),
+                stays(),
+                false,
+                "it remembers nothing: that proves nothing",
+            ),
+            (down(0, 9).unknown(Unknown::NoPosition), stays(), false, "where it stands is not known"),
+            (empty(0), stays(), true, "there is nothing"),
+            (down(0, 9).unknown(Unknown::TransferInterrupted), stays(), true, "half of a copy"),
+            (down(0, 9), vec![goes(1), goes(2)], false, "nobody stays who has it"),
+            (down(0, 9), vec![silent(1), silent(2)], false, "nobody is seen"),
+            (down(0, 9), apart, false, "which side stays is not known"),
+        ] {
+            let found = verdict(&own, &others, SCALE_IN);
+            assert_eq!(found.starts_with("yes"), allowed, "{why}: {found}");
+            assert!(allowed || found.starts_with("no: its disk would be deleted"), "{why}: {found}");
         }
     }
 

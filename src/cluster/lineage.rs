@@ -224,4 +224,15 @@ mod tests {
             assert_eq!(past.next(Uuid::from_u128(9), H, 7, "mysql/0").number, number);
         }
     }
+
+    #[test]
+    fn the_newest_incarnation_names_the_group() {
+        let past = lineage(&[(1, 0), (2, 5)]);
+        assert_eq!((past.group(), past.has(Uuid::from_u128(2)), past.has(Uuid::from_u128(3))), (None, true, false));
+        let apart = Incarnation { group: Some("apart".into()), ..past.next(Uuid::from_u128(3), H, 7, "mysql/0") };
+        let past = past.with(apart);
+        assert_eq!((past.group(), past.has(Uuid::from_u128(3))), (Some("apart"), true));
+        let own = past.with(Incarnation { group: None, ..past.next(Uuid::from_u128(4), H, 9, "mysql/0") });
+        assert_eq!(own.group(), None, "only the newest counts");
+    }
 }

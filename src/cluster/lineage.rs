@@ -232,6 +232,8 @@ mod tests {
         let apart = Incarnation { group: Some("apart".into()), ..past.next(Uuid::from_u128(3), H, 7, "mysql/0") };
         let past = past.with(apart);
         assert_eq!((past.group(), past.has(Uuid::from_u128(3))), (Some("apart"), true));
+        assert_eq!(group_apart("galera", H), format!("galera~{}", &H.to_string()[..6]));
+        assert_eq!(group_apart(&"g".repeat(40), H).len(), 32, "Galera takes no longer one");
         let own = past.with(Incarnation { group: None, ..past.next(Uuid::from_u128(4), H, 9, "mysql/0") });
         assert_eq!(own.group(), None, "only the newest counts");
     }

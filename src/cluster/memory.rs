@@ -658,6 +658,19 @@ mod tests {
     use crate::cluster::situation::{at, lineage, view};
 
     #[test]
+    fn a_member_that_remembers_anything_knows_a_cluster() {
+        let known = |change: fn(&mut Remembered)| {
+            let mut remembered = Remembered::default();
+            change(&mut remembered);
+            remembered.knows_a_cluster()
+        };
+        assert!(!known(|_| {}), "a new disk");
+        assert!(known(|r| r.damaged = Some("torn".into())), "what it was cannot be told");
+        assert!(known(|r| r.lineage = lineage(&[(1, 0)])));
+        assert!(known(|r| r.last_position = Some(at(7))));
+    }
+
+    #[test]
     fn h13_what_a_join_brought_stays_part_of_what_was_joined() {
         let id = |n| Some(Uuid::from_u128(n));
         let mut memory =

@@ -200,10 +200,7 @@ impl Supervising {
                 let told = begun_at(&mariadbd::error_log_since(&self.config, 0));
                 let process = find_mariadbd(&self.config.mariadb.defaults_file).map(|(_, process)| process);
                 let started = process.as_ref().and_then(|p| p.start_position);
-                let possible = |at: &Position| at.against(position).is_ok_and(|than| than != Ordering::Greater);
-                let began = [told, started, stood, self.memory.last_position].into_iter().flatten().find(possible);
-                // Where nothing tells, whoever comes with data is told from it.
-                let began_at = began.map_or(0, Position::seqno);
+                let began_at = began_at_most([told, started, stood, self.memory.last_position], position);
                 let incarnation = Incarnation {
                     // Under the name that whoever began it gave, others find it.
                     group: process.map_or_else(|| own.group().map(str::to_owned), |p| p.group),
@@ -260,6 +257,13 @@ impl Supervising {
     }
 }
 
+/// Where what somebody began by hand began, by the first word that is possible for a member that stands here: it is about the
+/// same history, and goes no further. Where nothing tells, at 0: whoever comes with data is told from it.
+pub(super) fn began_at_most<const N: usize>(told: [Option<Position>; N], stands: Position) -> u64 {
+    let possible = |at: &Position| at.against(stands).is_ok_and(|than| than != Ordering::Greater);
+    told.into_iter().flatten().find(possible).map_or(0, Position::seqno)
+}
+
 /// Whether all that came before the view on disk is applied here. Galera writes the file the moment that the group
 /// changes, and SQL may still tell of a view before; a causal read ends once all that was delivered is applied.
 ///
@@ -292,4 +296,26 @@ fn seeded(config: &MemberConfig) -> Result<Vec<String>> {
     let wanted: SeedConfig = config::load(&config.paths.seed_file)?;
     let mut connection = sql::connect(&config.mariadb.socket, &config.mariadb.admin_user).context("connect to seed")?;
     seed::seed(&mut connection, &wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::situation::at;
+    use crate::galera::uuid::Uuid;
+
+    #[test]
+    fn h13_t2_where_a_beginning_by_hand_was_is_told_by_what_is_possible() {
+        let other = Position::new(Uuid::from_u128(9), 30).unwrap();
+        for (told, stands, expected, why) in [
+            ([Some(at(30)), Some(at(20))], at(40), 30, "Galera's own word comes first"),
+            ([None, Some(at(20))], at(40), 20, "what was remembered"),
+            ([Some(other), Some(at(20))], at(40), 20, "a word about another history is none"),
+            ([Some(at(50)), Some(at(20))], at(40), 20, "it cannot have begun after where it stands"),
+            ([None, Some(at(50))], at(40), 0, "its disk fell back behind what was remembered"),
+            ([None, None], at(40), 0, "nothing tells"),
+        ] {
+            assert_eq!(began_at_most(told, stands), expected, "{why}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::covering::Covered;
 use super::pending::Pending;
 use super::running::Running;
+use super::settling::began_at_most;
 use super::{ASK_EVERY, ChildHandle, Event, Found, Stage, Supervising};
 use crate::agent::client::Client;
 use crate::cluster::donors::{Donors, donors};
@@ -159,12 +160,10 @@ impl Supervising {
     /// Somebody began a component with this member by hand, and it ended before that was written down. Where nothing tells
     /// from where, what was remembered before is the bound.
     fn record_begun_unseen(&mut self, told: Option<Position>, standing: &Standing, process: Option<i32>) -> Result<()> {
-        let history = standing.at_most().map(Position::history);
-        // A word about another history is none about this one.
-        let began = [told, self.memory.last_position].into_iter().flatten().find(|at| Some(at.history()) == history);
-        let Some(history) = history else { return Ok(()) };
+        let Some(stands) = standing.at_most() else { return Ok(()) };
         let how = "begun by hand, and ended before it was looked after";
-        let incarnation = self.incarnation(history, began.map_or(0, Position::seqno), how)?;
+        let began_at = began_at_most([told, self.memory.last_position], stands);
+        let incarnation = self.incarnation(stands.history(), began_at, how)?;
         log::warn("bootstrap.by_hand", &[("began_at", &incarnation.began_at), ("how", &how)]);
         self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));
         let disk = self.datadir.look();

@@ -381,7 +381,7 @@ pub struct WriteStall {
     pub waits: String,
     /// What is at work meanwhile, and ends by itself; none where nothing is.
     pub behind: Option<String>,
-    /// Sessions that were there before, and may hold the lock.
+    /// Sessions that may hold the lock, the likeliest first.
     pub before: Vec<String>,
 }
 

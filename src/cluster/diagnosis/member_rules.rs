@@ -331,7 +331,7 @@ fn stalled(of: &WriteStall) -> String {
     match (&of.behind, of.before.as_slice()) {
         (Some(behind), _) => format!("{begin}, and waits for {behind}, which is at work"),
         (None, []) => begin,
-        (None, before) => format!("{begin}; a session that was there before may hold the lock: {}", before.join("; ")),
+        (None, before) => format!("{begin}; one of these sessions may hold the lock: {}", before.join("; ")),
     }
 }
 
@@ -459,7 +459,8 @@ fn may_not_join(of: &Observation, no: &MayNotJoin) -> Found {
     (code, text.strip_prefix(&format!("{code}: ")).unwrap_or(&text).to_owned())
 }
 
-fn not_looked_yet(of: &Observation) -> bool {
+/// Whether nothing can be said of its data yet. With a torn memory the look at it will not tell more, once somebody looks.
+pub(super) fn not_looked_yet(of: &Observation) -> bool {
     let never = matches!(of.position, Standing::Unknown { why: Unknown::NotLookedYet, .. });
     of.unlooked() || (never && of.memory.damaged.is_none())
 }

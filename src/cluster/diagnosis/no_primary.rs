@@ -7,12 +7,12 @@ use super::advice::{self, Advice, BY_HAND};
 use super::cluster_rules::{Verdict, all};
 use super::codes::ClusterCode;
 use super::facts::{Life, Look, group_size, life};
-use super::member_rules::older_view;
+use super::member_rules::{not_looked_yet, older_view};
 use crate::cluster::bootstrap::{self, Evidence, Fence, NoProof, proof};
 use crate::cluster::member::listed;
 use crate::cluster::observation::{MemberView, Observation, Phase};
 use crate::cluster::recovery::{Recovery, recovery};
-use crate::cluster::standing::{Provenance, Standing, Unknown};
+use crate::cluster::standing::{Provenance, Standing};
 use crate::cluster::start::{self, AutoRecovery};
 use crate::galera::gvwstate::SavedView;
 use crate::galera::position::OneHistory;
@@ -208,10 +208,7 @@ pub(super) fn partitioned(look: &Look) -> Option<Verdict> {
 
 pub(super) fn no_position(look: &Look) -> Option<Verdict> {
     (look.nobody_primary() && look.whole()).then_some(())?;
-    let unknown = look.names(|o| match &o.position {
-        Standing::Unknown { why, .. } => *why != Unknown::NotLookedYet || o.memory.damaged.is_some(),
-        Standing::At { .. } | Standing::Empty => false,
-    });
+    let unknown = look.names(|o| matches!(o.position, Standing::Unknown { .. }) && !not_looked_yet(o));
     (!unknown.is_empty()).then(|| {
         let sentence = format!("nothing tells where {unknown} stands, so nothing proves who is newest");
         with_way_out(look, ClusterCode::NoRecoverablePosition, Verdict::of(sentence, look.positions()))

@@ -112,10 +112,11 @@ impl Observation {
         !self.memory.explains(self.process.as_ref(), self.disk.saved_view.present(), wsrep.gcomm_uuid)
     }
 
-    /// Whether nobody has looked at its data, and nobody is about to: its `galera-start` does that, and does not run.
+    /// Whether nothing is known of its data before its `galera-start`, which does not run, has looked at it. With a memory
+    /// that cannot be read, the files alone tell nothing.
     pub fn unlooked(&self) -> bool {
         let never = matches!(self.position, Standing::Unknown { why: Unknown::NotLookedYet, .. });
-        never && self.supervisor.present().is_none()
+        (never || self.memory.damaged.is_some()) && self.supervisor.present().is_none()
     }
 
     /// Whether its position was looked for so often that nobody waits for the next time.

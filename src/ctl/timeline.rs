@@ -51,6 +51,9 @@ impl Wants {
         crate::say!("{}", timeline.text().trim_end());
         if let Some(path) = &self.html {
             // By root, in a folder that may be another user's: no link is followed.
+            if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+                bail!("{} is there already, and is no file: choose another name", path.display());
+            }
             write_atomically(path, timeline.html().as_bytes(), 0o644)?;
         }
         Ok(Exit::Done)

@@ -202,13 +202,14 @@ pub fn process_that_starts(line: &str) -> Option<i32> {
 pub fn evidence(log: &str) -> Vec<Evidence> {
     let mut found: Vec<Evidence> = Vec::new();
     for line in log.lines() {
+        let line = own_words(line);
         let Some(kind) = kind_of(line) else { continue };
         if kind == LogKind::Started {
             found.clear();
         }
         let earlier = found.iter().position(|e| e.kind == kind).map(|at| found.remove(at));
         let times = earlier.as_ref().map_or(0, |e| e.times).saturating_add(1);
-        let text = || own_words(kind, line.trim()).chars().take(LONGEST).collect();
+        let text = || line.trim().chars().take(LONGEST).collect();
         let text = earlier.filter(Evidence::succeeded_alone).map_or_else(text, |e| e.text);
         found.push(Evidence { kind, text, times });
     }
@@ -223,14 +224,14 @@ impl Evidence {
     }
 }
 
-/// What of a line is the server's: the statement of a DDL that failed may have the password of a user in it.
-fn own_words(kind: LogKind, line: &str) -> &str {
-    let statement = (kind == LogKind::DdlDiffers).then(|| line.split_once(STATEMENT)).flatten();
-    statement.map_or(line, |(before, _)| before)
+/// What of a line is the server's own, where it tells the statement of a client: that proves nothing, whatever it says, and
+/// may have the password of a user in it.
+pub fn own_words(line: &str) -> &str {
+    line.split_once(STATEMENT).map_or(line, |(before, _)| before)
 }
 
-/// What stands before the statement of a DDL that failed (`wsrep_mysqld.cc`).
-pub const STATEMENT: &str = " Query: '";
+/// What stands before the statement of a DDL that failed (`wsrep_mysqld.cc`, `log_event_server.cc`).
+const STATEMENT: &str = " Query: '";
 
 /// Where a line is cut.
 const LONGEST: usize = 240;
@@ -467,6 +468,30 @@ mod tests {
         assert_eq!(kinds, [(LogKind::Started, 1), (LogKind::ReceivedNonPrimary, 1), (LogKind::NonPrimaryComponent, 2)]);
         assert_eq!(last_component(&found), Some((false, Some(3))));
         assert_eq!(evidence(&"x".repeat(9)), []);
+    }
+
+    #[test]
+    fn c4_the_statement_of_a_client_is_no_evidence_and_is_not_kept() {
+        let of = |error: &str, statement: &str| {
+            format!(
+                "2026-12-01 12:56:21 9 [Warning] WSREP: Ignoring error '{error}' on query. Default database: ''. Query: '{statement}', Error_code: 1396"
+            )
+        };
+        for log in [
+            of("Operation CREATE USER failed", "create user app identified by 'secret1' require ssl"),
+            of(
+                "Operation CREATE USER failed",
+                "create user app identified by 'secret1' /* Inconsistent by consensus */",
+            ),
+            of(
+                "Operation CREATE USER failed",
+                "/* Starting MariaDB as process 7 */ create user app identified by 'secret1'",
+            ),
+        ] {
+            let found = evidence(&log);
+            assert_eq!(found.iter().map(|e| e.kind).collect::<Vec<_>>(), [LogKind::DdlDiffers], "{log}");
+            assert!(!found[0].text.contains("secret1"), "{found:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::{Enough, PIECE, Teller, Wanted};
-use crate::galera::log_lines::STATEMENT;
+use crate::galera::log_lines::own_words;
 use crate::galera::moment::Moment;
 
 /// A longer line is cut.
@@ -189,9 +189,9 @@ impl<R: Read> Lines<R> {
                 self.statement = true;
                 return Some("Query: (left out: it may hold data)".into());
             }
-            // Galera tells the statement of a DDL whose failure it ignores, and the password of a user may be in it.
-            if let Some((before, statement)) = ignored_ddl(&line) {
-                self.statement = !statement.contains(AFTER_STATEMENT);
+            // The server tells the statement of a DDL that failed, and the password of a user may be in it.
+            if let Some((before, statement)) = failed_ddl(&line) {
+                self.statement = !AFTER_STATEMENT.iter().any(|end| statement.contains(end));
                 return Some(format!("{before} Query: (left out: it may hold data)"));
             }
             self.statement &= !line.starts_with("Connection ID (thread ID)") && time_of(&line).is_none();
@@ -217,12 +217,13 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// What stands behind the statement of a DDL.
-const AFTER_STATEMENT: &str = "', Error_code: ";
+/// What stands behind the statement of a DDL: as Galera tells that it ignores its failure, and as the applier told it before.
+const AFTER_STATEMENT: [&str; 2] = ["', Error_code: ", "', Internal MariaDB error code: "];
 
-/// What is before the statement of a DDL whose failure Galera ignores, and the statement.
-fn ignored_ddl(line: &str) -> Option<(&str, &str)> {
-    line.split_once(STATEMENT).filter(|(before, _)| before.contains("WSREP: Ignoring error"))
+/// What is before the statement of a DDL that failed, and the statement.
+fn failed_ddl(line: &str) -> Option<(&str, &str)> {
+    let before = own_words(line);
+    (before.len() < line.len() && before.contains(" on query.")).then(|| line.split_at(before.len()))
 }
 
 #[cfg(test)]
@@ -288,11 +289,12 @@ mod tests {
         };
         let log = of("create user app@'%' identified by 'secret1'")
             + &of("create user app@'%'\nidentified by 'secret2'")
+            + "2026-12-01 12:56:22 9 [ERROR] Slave SQL: Error 'x' on query. Default database: ''. Query: 'create user a identified by\n'secret3'', Internal MariaDB error code: 1396\n"
             + "2026-12-01 12:56:22 0 [Note] WSREP: x\n";
         let mut lines = Lines { reader: BufReader::new(log.as_bytes()), statement: false };
         let told: Vec<String> = std::iter::from_fn(|| lines.next()).collect();
         assert!(told.iter().all(|line| !line.contains("secret")), "{told:?}");
-        assert!(told.len() == 3 && told[0].contains("Operation CREATE USER failed"), "{told:?}");
+        assert!(told.len() == 4 && told[0].contains("Operation CREATE USER failed"), "{told:?}");
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Masking {
             out.push_str(word);
             rest = after;
             let value = if is_secret(word) {
-                value_of(after).or_else(|| quoted(after, of_password(after)))
+                value_of(after).or_else(|| in_brackets(after))
             } else {
                 identified_by(word, after).or_else(|| in_address(after))
             };
@@ -210,6 +210,11 @@ fn closing_within(text: &str, sign: &str) -> usize {
 fn identified_by(word: &str, after: &str) -> Option<(usize, usize)> {
     let by = word.eq_ignore_ascii_case("by") || word.eq_ignore_ascii_case("using") || word.eq_ignore_ascii_case("as");
     by.then(|| quoted(after, of_password(after)))?
+}
+
+/// `PASSWORD('value')`.
+fn in_brackets(after: &str) -> Option<(usize, usize)> {
+    after.trim_start().starts_with('(').then(|| quoted(after, of_password(after)))?
 }
 
 /// The text of SQL in quotes that begins at this byte.
@@ -302,6 +307,7 @@ mod tests {
                 "set password for x@'%' = password((masked)) and SET PASSWORD = PASSWORD((masked))",
             ),
             ("alter user x identified by \"p1\" and", "alter user x identified by (masked) and"),
+            ("Duplicate entry '1' for key 'PRIMARY' on query", "Duplicate entry '1' for key 'PRIMARY' on query"),
             ("identified by password '*p1' and", "identified by password (masked) and"),
             (
                 "identified via ed25519 as password('p1') or via x using PASSWORD ( 'p1' )",

@@ -200,7 +200,7 @@ impl Supervising {
                 let told = begun_at(&mariadbd::error_log_since(&self.config, 0));
                 let process = find_mariadbd(&self.config.mariadb.defaults_file).map(|(_, process)| process);
                 let started = process.as_ref().and_then(|p| p.start_position);
-                let began_at = began_at_most([told, started, stood, self.memory.last_position], position);
+                let began_at = began_at_most(told, [started, stood, self.memory.last_position], position);
                 let incarnation = Incarnation {
                     // Under the name that whoever began it gave, others find it.
                     group: process.map_or_else(|| own.group().map(str::to_owned), |p| p.group),
@@ -257,11 +257,19 @@ impl Supervising {
     }
 }
 
-/// Where what somebody began by hand began, by the first word that is possible for a member that stands here: it is about the
-/// same history, and goes no further. Where nothing tells, at 0: whoever comes with data is told from it.
-pub(super) fn began_at_most<const N: usize>(told: [Option<Position>; N], stands: Position) -> u64 {
+/// Where what somebody began by hand began, as a member that stands here can tell: by Galera's own word, or the first other
+/// one that is about the same history and goes no further. Where nothing tells, or Galera's word is about another history,
+/// at 0: whoever comes with data is told from it.
+pub(super) fn began_at_most<const N: usize>(
+    told: Option<Position>,
+    others: [Option<Position>; N],
+    stands: Position,
+) -> u64 {
+    if told.is_some_and(|told| told.history() != stands.history()) {
+        return 0;
+    }
     let possible = |at: &Position| at.against(stands).is_ok_and(|than| than != Ordering::Greater);
-    told.into_iter().flatten().find(possible).map_or(0, Position::seqno)
+    [told].into_iter().chain(others).flatten().find(possible).map_or(0, Position::seqno)
 }
 
 /// Whether all that came before the view on disk is applied here. Galera writes the file the moment that the group
@@ -307,15 +315,16 @@ mod tests {
     #[test]
     fn h13_t2_where_a_beginning_by_hand_was_is_told_by_what_is_possible() {
         let other = Position::new(Uuid::from_u128(9), 30).unwrap();
-        for (told, stands, expected, why) in [
-            ([Some(at(30)), Some(at(20))], at(40), 30, "Galera's own word comes first"),
-            ([None, Some(at(20))], at(40), 20, "what was remembered"),
-            ([Some(other), Some(at(20))], at(40), 20, "a word about another history is none"),
-            ([Some(at(50)), Some(at(20))], at(40), 20, "it cannot have begun after where it stands"),
-            ([None, Some(at(50))], at(40), 0, "its disk fell back behind what was remembered"),
-            ([None, None], at(40), 0, "nothing tells"),
+        for (told, remembered, stands, expected, why) in [
+            (Some(at(30)), Some(at(20)), at(40), 30, "Galera's own word comes first"),
+            (None, Some(at(20)), at(40), 20, "what was remembered"),
+            (Some(other), Some(at(20)), at(40), 0, "a word about another history: nobody knows what happened"),
+            (None, Some(other), at(40), 0, "the same was remembered"),
+            (Some(at(50)), Some(at(20)), at(40), 20, "it cannot have begun after where it stands"),
+            (None, Some(at(50)), at(40), 0, "its disk fell back behind what was remembered"),
+            (None, None, at(40), 0, "nothing tells"),
         ] {
-            assert_eq!(began_at_most(told, stands), expected, "{why}");
+            assert_eq!(began_at_most(told, [remembered], stands), expected, "{why}");
         }
     }
 }

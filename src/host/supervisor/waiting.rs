@@ -162,7 +162,7 @@ impl Supervising {
     fn record_begun_unseen(&mut self, told: Option<Position>, standing: &Standing, process: Option<i32>) -> Result<()> {
         let Some(stands) = standing.at_most() else { return Ok(()) };
         let how = "begun by hand, and ended before it was looked after";
-        let began_at = began_at_most([told, self.memory.last_position], stands);
+        let began_at = began_at_most(told, [self.memory.last_position], stands);
         let incarnation = self.incarnation(stands.history(), began_at, how)?;
         log::warn("bootstrap.by_hand", &[("began_at", &incarnation.began_at), ("how", &how)]);
         self.journal.record("bootstrap.by_hand", json!({ "incarnation": incarnation }));

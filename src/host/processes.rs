@@ -182,6 +182,21 @@ pub fn find_program(program: &str, file: &Path) -> Option<Handle> {
     pids().filter(|pid| runs(*pid) && !parent_of(*pid).is_some_and(runs)).find_map(Handle::of)
 }
 
+/// Ends this program, with all that it started, where it was told to connect to this socket. Whether there was one.
+pub fn end_clients_of(program: &Path, socket: &Path) -> bool {
+    let wanted = format!("--socket={}", socket.display());
+    let client = |pid: &i32| {
+        arguments_of(*pid)
+            .is_some_and(|a| a.first().is_some_and(|first| Path::new(first) == program) && a.contains(&wanted))
+    };
+    // It leads its group; a process that it forked and that has its arguments still goes with it.
+    let found: Vec<Handle> = pids().filter(client).filter_map(Handle::of).collect();
+    for handle in &found {
+        let _ = handle.signal_group(Signal::SIGKILL);
+    }
+    !found.is_empty()
+}
+
 /// All processes below this one.
 fn descendants(pid: i32) -> Vec<i32> {
     let parents: Vec<(i32, i32)> = pids().filter_map(|p| Some((p, parent_of(p)?))).collect();
@@ -375,6 +390,36 @@ mod tests {
         let bare = of("/usr/sbin/mariadbd --wsrep_start_position=x:1");
         assert_eq!([reads(&given, ours), reads(&given, theirs)], [true, false]);
         assert_eq!([reads(&bare, ours), reads(&bare, theirs)], [false, true]);
+    }
+
+    #[test]
+    fn a_client_is_ended_with_its_group_by_its_program_and_socket() {
+        use std::os::unix::process::CommandExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let (program, socket) = (dir.path().join("upgrade"), dir.path().join("sock"));
+        let ours = format!("--socket={}", socket.display());
+        // Its shell has the program's name, and what does the work is below it.
+        let mut child = std::process::Command::new("sh")
+            .arg0(&program)
+            .args(["-c", "sleep 60; :", "--", &ours])
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        while descendants(pid).is_empty() {
+            std::thread::yield_now();
+        }
+        let below = descendants(pid);
+        assert!(!end_clients_of(&program, Path::new("/nowhere")) && !end_clients_of(Path::new("/other"), &socket));
+        assert!(end_clients_of(&program, &socket));
+        child.wait().unwrap();
+        let gone = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            below.iter().all(|pid| Handle::of(*pid).is_none())
+        });
+        assert!(gone);
+        assert!(!end_clients_of(&program, &socket));
     }
 
     #[test]

@@ -200,6 +200,26 @@ pub fn apply_all(socket: &Path, user: &str) -> mysql::Result<()> {
     connection.query_drop("SELECT 1")
 }
 
+/// Which logs of statements the server writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logs {
+    general: bool,
+    slow: bool,
+}
+
+/// Which logs of statements it writes now.
+pub fn logs(socket: &Path, user: &str) -> mysql::Result<Logs> {
+    let row: Option<(bool, bool)> =
+        connect(socket, user)?.query_first("SELECT @@global.general_log, @@global.slow_query_log")?;
+    row.map(|(general, slow)| Logs { general, slow })
+        .ok_or_else(|| mysql::Error::IoError(ErrorKind::UnexpectedEof.into()))
+}
+
+/// Has it write these.
+pub fn set_logs(socket: &Path, user: &str, Logs { general, slow }: Logs) -> mysql::Result<()> {
+    connect(socket, user)?.query_drop(format!("SET GLOBAL general_log = {general}, GLOBAL slow_query_log = {slow}"))
+}
+
 /// The server's or the network's own words, without the library's name for their kind.
 pub fn in_words(error: mysql::Error) -> anyhow::Error {
     match error {

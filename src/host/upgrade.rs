@@ -11,7 +11,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::mariadbd::search_path;
-use super::sql::Looks;
+use super::processes;
+use super::sql::{self, Logs, Looks};
 use super::write_stalls::{Session, held_up_applier};
 use crate::config::MemberConfig;
 use crate::log;
@@ -44,8 +45,14 @@ enum Ended {
 pub fn system_tables(config: &MemberConfig) -> Result<()> {
     let begun = Instant::now();
     let mut held_up = String::new();
+    let (socket, user) = (&config.mariadb.socket, &config.mariadb.admin_user);
+    // One that a supervisor left behind when it died would be beside ours, and nobody would look whether it makes way.
+    if processes::end_clients_of(&config.mariadb.upgrade_program, socket) {
+        log::warn("upgrade.ended_one_left_behind", &[("logs", &"general_log and slow_query_log may be off since")]);
+    }
+    let logs = sql::logs(socket, user).map_err(sql::in_words).context("ask which logs the server writes")?;
     for tried in 1..=TRIES {
-        match run(config)? {
+        match run(config, logs)? {
             Ended::Done => {
                 log::info("upgrade.done", &[("after_ms", &begun.elapsed().as_millis())]);
                 return Ok(());
@@ -60,7 +67,7 @@ pub fn system_tables(config: &MemberConfig) -> Result<()> {
     bail!("mariadb-upgrade made way {TRIES} times for what the group applies; last: {held_up}")
 }
 
-fn run(config: &MemberConfig) -> Result<Ended> {
+fn run(config: &MemberConfig, logs: Logs) -> Result<Ended> {
     let path = config.paths.log_dir.join("mariadb-upgrade.log");
     let begun = Instant::now();
     let output = open(&path)?;
@@ -84,14 +91,14 @@ fn run(config: &MemberConfig) -> Result<Ended> {
             Some(status) if status.success() => return Ok(Ended::Done),
             Some(status) => bail!("mariadb-upgrade ended with {status}; {} tells why", path.display()),
             None if begun.elapsed() >= LIMIT => {
-                end(&mut child);
+                end(&mut child, config, logs);
                 bail!("mariadb-upgrade took more than {} s; {} tells how far it came", LIMIT.as_secs(), path.display())
             }
             None if looked.elapsed() >= SESSIONS_EVERY => {
                 // Without an answer nothing is known of them; the next look tells.
                 let now = looks.sessions(&config.mariadb.socket, &config.mariadb.admin_user).unwrap_or_default();
                 if let Some(waits) = held_up_applier(&before, &now) {
-                    end(&mut child);
+                    end(&mut child, config, logs);
                     return Ok(Ended::MadeWay(waits));
                 }
                 (looked, before) = (Instant::now(), now);
@@ -101,11 +108,15 @@ fn run(config: &MemberConfig) -> Result<Ended> {
     }
 }
 
-fn end(child: &mut Child) {
+/// It switches the server's logs off while it alters their tables, and on again; whoever ends it in between does that.
+fn end(child: &mut Child, config: &MemberConfig, logs: Logs) {
     if let Ok(pid) = i32::try_from(child.id()) {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }
     let _ = child.wait();
+    if let Err(e) = sql::set_logs(&config.mariadb.socket, &config.mariadb.admin_user, logs) {
+        log::warn("upgrade.logs_not_set_back", &[("logs", &format!("{logs:?}")), ("why", &sql::in_words(e))]);
+    }
 }
 
 fn open(path: &std::path::Path) -> Result<File> {

@@ -125,8 +125,13 @@ fn found(look: &Look, of: &Observation) -> Found {
         Life::Inconsistent => (
             MemberCode::Inconsistent,
             format!(
-                "the others voted it out: its data differs, and the minority may be right; it stays as it is until a person decides (galera-ctl rejoin){}",
-                succeeded_alone(of)
+                "the others voted it out: its data differs, and the minority may be right; it stays as it is until a person decides (galera-ctl rejoin){}{}",
+                succeeded_alone(of),
+                if supervisor.is_none() {
+                    ". galera-start does not run, and is needed for that: `monit start mariadb` first"
+                } else {
+                    ""
+                }
             ),
         ),
         Life::Outside => {
@@ -386,7 +391,7 @@ fn down(look: &Look, of: &Observation) -> Found {
         return (MemberCode::Held, format!("held by {} for {} s more: {}", hold.owner, hold.seconds, hold.reason));
     }
     // Its log alone is no verdict: whoever looks at the data reads that too.
-    if matches!(of.position, Standing::Unknown { why: Unknown::VotedOut, .. }) {
+    if matches!(of.position, Standing::Unknown { why: Unknown::VotedOut, .. }) && !of.unlooked() {
         let text = "the others voted it out before it ended: its data differs, and is kept, for the minority may be right; a person decides (galera-ctl rejoin)";
         return (MemberCode::Inconsistent, format!("{text}{}", succeeded_alone(of)));
     }
@@ -405,6 +410,7 @@ fn down(look: &Look, of: &Observation) -> Found {
     }
     match &of.position {
         Standing::Unknown { why: Unknown::NotLookedYet, .. } => {}
+        Standing::Unknown { .. } if of.unlooked() => {}
         Standing::Unknown { why: Unknown::TransferInterrupted | Unknown::DataGone, .. } if look.primary().is_some() => {
         }
         Standing::Unknown { detail, .. } => return (MemberCode::UnknownPosition, detail.clone()),

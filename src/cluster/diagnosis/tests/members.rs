@@ -232,6 +232,11 @@ fn q9_q10_h13_a_member_that_is_down_beside_a_primary_component() {
         (down(2, 9).unknown(Why::NoPosition), UnknownPosition, "a crash in a DDL"),
         (down(2, 9).unknown(Why::TransferInterrupted), MemberDown, "its transfer is taken up again"),
         (unlooked.clone(), MemberDown, "nobody has looked yet"),
+        (
+            down(2, 9).without_supervisor().with(|o| o.memory.damaged = Some("torn".into())),
+            MemberDown,
+            "stopped in order; its memory is torn",
+        ),
         (empty(2), NoData, "a new disk"),
         (down(2, 9).held(), Held, "an order holds it"),
         (loops, MemberCrashLoop, "three starts in an hour"),

@@ -160,7 +160,7 @@ pub(super) async fn accept(listener: TcpListener, acceptor: Option<Acceptor>, ro
         let task = tokio::spawn(async move {
             let _taken = taken;
             let conversing = std::pin::pin!(converse(stream, acceptor, routes, trust.clone()));
-            select(conversing, std::pin::pin!(stranger_for_too_long(&trust))).await;
+            select(conversing, std::pin::pin!(stranger_for_longer_than(STRANGER_LIMIT, &trust))).await;
         });
         if let Some(place) = all.taken.get_mut(&id) {
             place.task = Some(task.abort_handle());
@@ -177,9 +177,9 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 }
 
 /// Ends once time is over for who has not shown the password by then.
-async fn stranger_for_too_long(trust: &Trust) {
+async fn stranger_for_longer_than(limit: Duration, trust: &Trust) {
     let mut given = trust.given.subscribe();
-    if timeout(STRANGER_LIMIT, given.wait_for(|given| *given)).await.is_ok() {
+    if timeout(limit, given.wait_for(|given| *given)).await.is_ok() {
         std::future::pending().await
     }
 }
@@ -281,11 +281,11 @@ mod tests {
         let so_many = Arc::default();
         let (stranger, known) = (Trust::none(&so_many), Trust::none(&so_many));
         known.give();
-        let hour = Duration::from_secs(3600);
-        let paused = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        paused.block_on(async {
-            assert!(timeout(hour, stranger_for_too_long(&stranger)).await.is_ok());
-            assert!(timeout(hour, stranger_for_too_long(&known)).await.is_err());
+        let (limit, longer) = (Duration::from_millis(20), Duration::from_millis(200));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            stranger_for_longer_than(limit, &stranger).await;
+            assert!(timeout(longer, stranger_for_longer_than(limit, &known)).await.is_err());
         });
     }
 

@@ -14,12 +14,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A stream with a limit for each write.
 pub(super) struct Writing<S> {
     stream: S,
+    within: Duration,
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: Unpin> Writing<S> {
     pub(super) fn to(stream: S) -> Writing<S> {
-        Writing { stream, limit: None }
+        Writing { stream, within: LIMIT, limit: None }
     }
 
     fn in_time<T>(
@@ -31,7 +32,8 @@ impl<S: Unpin> Writing<S> {
             self.limit = None;
             return Poll::Ready(written);
         }
-        ready!(self.limit.get_or_insert_with(|| Box::pin(sleep(LIMIT))).as_mut().poll(cx));
+        let within = self.within;
+        ready!(self.limit.get_or_insert_with(|| Box::pin(sleep(within))).as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -65,8 +67,9 @@ mod tests {
     #[test]
     fn c2_a_reader_that_stops_loses_its_connection() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let paused = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let error = paused.block_on(Writing::to(ours).write_all(&[0; 100])).unwrap_err();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut writing = Writing { within: Duration::from_millis(20), ..Writing::to(ours) };
+        let error = runtime.block_on(writing.write_all(&[0; 100])).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -220,6 +220,33 @@ pub fn set_logs(socket: &Path, user: &str, Logs { general, slow }: Logs) -> mysq
     connect(socket, user)?.query_drop(format!("SET GLOBAL general_log = {general}, GLOBAL slow_query_log = {slow}"))
 }
 
+/// Those of these tables of `mysql` that the server cannot read.
+pub fn unreadable<'a>(socket: &Path, user: &str, tables: &[&'a str]) -> mysql::Result<Vec<&'a str>> {
+    let mut connection = connect(socket, user)?;
+    let mut found = Vec::new();
+    for table in tables {
+        let said: Vec<(String, String, String, String)> =
+            connection.query(format!("CHECK TABLE mysql.{table} QUICK"))?;
+        if said.iter().any(|(_, _, kind, _)| kind.eq_ignore_ascii_case("error")) {
+            found.push(*table);
+        }
+    }
+    Ok(found)
+}
+
+/// Takes these tables of `mysql` away on this member alone.
+pub fn drop_here(socket: &Path, user: &str, tables: &[&str]) -> mysql::Result<()> {
+    let mut connection = connect(socket, user)?;
+    connection.query_drop("SET SESSION wsrep_on = OFF, SESSION sql_log_bin = OFF")?;
+    for table in tables {
+        let statement = format!("DROP TABLE IF EXISTS mysql.{table}");
+        // Where the index is torn this takes data and index away, and fails with error 130; the next takes the rest.
+        let _ = connection.query_drop(&statement);
+        connection.query_drop(&statement)?;
+    }
+    Ok(())
+}
+
 /// The server's or the network's own words, without the library's name for their kind.
 pub fn in_words(error: mysql::Error) -> anyhow::Error {
     match error {

@@ -28,9 +28,17 @@ const SESSIONS_EVERY: Duration = Duration::from_secs(1);
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// How one run ended that did not fail.
+/// The tables of `mysql` that are kept without a log (`transactional=0` in mysql_system_tables.sql): a power loss may tear
+/// them, and nothing brings them back. The upgrade fails where one cannot be read, and makes those that are not there. What is
+/// lost with them are texts of HELP, and statistics that ANALYZE collects again.
+const WITHOUT_LOG: [&str; 7] =
+    ["column_stats", "index_stats", "table_stats", "help_category", "help_keyword", "help_relation", "help_topic"];
+
+/// How one run ended.
 enum Ended {
     Done,
+    /// Why.
+    Failed(String),
     /// What the group applies waited for a lock meanwhile; in words.
     MadeWay(String),
 }
@@ -44,7 +52,7 @@ enum Ended {
 /// server rolls the statement back once its client is gone, and what was done is not done again.
 pub fn system_tables(config: &MemberConfig) -> Result<()> {
     let begun = Instant::now();
-    let mut held_up = String::new();
+    let mut reason = String::new();
     let (socket, user) = (&config.mariadb.socket, &config.mariadb.admin_user);
     // One that a supervisor left behind when it died would be beside ours, and nobody would look whether it makes way.
     if processes::end_clients_of(&config.mariadb.upgrade_program, socket) {
@@ -57,14 +65,23 @@ pub fn system_tables(config: &MemberConfig) -> Result<()> {
                 log::info("upgrade.done", &[("after_ms", &begun.elapsed().as_millis())]);
                 return Ok(());
             }
+            Ended::Failed(why) => {
+                let torn = sql::unreadable(socket, user, &WITHOUT_LOG).map_err(sql::in_words).context(why.clone())?;
+                if torn.is_empty() {
+                    bail!("{why}");
+                }
+                log::warn("upgrade.torn_tables", &[("dropped", &torn.join(", ")), ("why", &why)]);
+                sql::drop_here(socket, user, &torn).map_err(sql::in_words).context("drop what a power loss tore")?;
+                reason = why;
+            }
             Ended::MadeWay(waits) => {
                 log::warn("upgrade.made_way", &[("tried", &tried), ("waits", &waits)]);
-                held_up = waits;
+                reason = format!("it made way for what the group applies: {waits}");
                 std::thread::sleep(PAUSE);
             }
         }
     }
-    bail!("mariadb-upgrade made way {TRIES} times for what the group applies; last: {held_up}")
+    bail!("mariadb-upgrade was not done in {TRIES} tries; the last time {reason}")
 }
 
 fn run(config: &MemberConfig, logs: Logs) -> Result<Ended> {
@@ -89,7 +106,10 @@ fn run(config: &MemberConfig, logs: Logs) -> Result<Ended> {
     loop {
         match child.try_wait().context("wait for mariadb-upgrade")? {
             Some(status) if status.success() => return Ok(Ended::Done),
-            Some(status) => bail!("mariadb-upgrade ended with {status}; {} tells why", path.display()),
+            Some(status) => {
+                let why = format!("mariadb-upgrade ended with {status}; {} tells why", path.display());
+                return Ok(Ended::Failed(why));
+            }
             None if begun.elapsed() >= LIMIT => {
                 end(&mut child, config, logs);
                 bail!("mariadb-upgrade took more than {} s; {} tells how far it came", LIMIT.as_secs(), path.display())

@@ -83,6 +83,8 @@ module LabParts
       agent.unmonitor
       agent.stop
       agent.run_script('post-stop')
+      # As unmounting it does, which comes before a VM is deleted.
+      vm.exec('sync', '-f', '/var/vcap/store')
     end
 
     def render(instance)

@@ -14,6 +14,9 @@ else
 fi
 mount -t tmpfs -o size=16m,mode=0755 tmpfs /var/vcap/sys/run
 mount -t tmpfs -o size=512m,mode=1777 tmpfs /tmp
+# Who remembers something that may not be on disk yet asks whether this is the boot in which it was written.
+cat /proc/sys/kernel/random/uuid >/var/vcap/sys/run/.boot_id
+mount --bind -o ro /var/vcap/sys/run/.boot_id /proc/sys/kernel/random/boot_id
 # A reboot: the agent remakes these, and monit starts what it is configured for (no pre-start).
 for job in /var/vcap/jobs/*; do
   [ -d "$job" ] || continue

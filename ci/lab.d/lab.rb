@@ -15,6 +15,8 @@ class Lab
   HOME = ENV.fetch('LAB_HOME', '/var/tmp/mariadb-galera-lab')
   Failed = LabParts::Failed
   CLIENTS = 200
+  CLIENT = %w[setpriv --reuid=vcap --regid=vcap --init-groups mariadb --no-defaults --user=vcap --socket=/var/vcap/sys/run/mariadb/mysqld.sock
+              --connect-timeout=5 --batch --skip-column-names].freeze
 
   attr_reader :name, :dir
 
@@ -23,7 +25,7 @@ class Lab
     @name, @dir, @network = name, File.join(HOME, name), LabParts::Network.new(name)
   end
 
-  def self.all = Dir.exist?(HOME) ? Dir.children(HOME).map { |n| new(n) } : []
+  def self.all = Dir.glob('*', base: HOME).map { |n| new(n) }
 
   # --- director: deployments -------------------------------------------------------------------------
 
@@ -137,11 +139,10 @@ class Lab
   def monit(instance, *words) = agent(instance).monit(*words)
 
   # As the local administrator over the socket; rows with tabs between the columns.
-  def sql(instance, statement, limit: 30)
-    vm(instance).exec('setpriv', '--reuid=vcap', '--regid=vcap', '--init-groups', 'mariadb', '--no-defaults', '--user=vcap',
-                      '--socket=/var/vcap/sys/run/mariadb/mysqld.sock', '--connect-timeout=5', '--batch', '--skip-column-names',
-                      "--execute=#{statement}", limit: limit)
-  end
+  def sql(instance, statement, limit: 30) = vm(instance).exec(*CLIENT, "--execute=#{statement}", limit: limit)
+
+  # The command of the same client, for who talks to it for longer.
+  def client(instance, *options) = vm(instance).entering(*CLIENT, *options)
 
   # The mariadbd that serves, not one that only recovers its position.
   def mariadbd(instance)

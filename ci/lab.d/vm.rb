@@ -42,21 +42,23 @@ module LabParts
       LabParts.wait("#{name} to boot", 15) { up? && test('-e', '/var/vcap/sys/run/.booted') }
     end
 
-    # Everything in the VM dies at once; its disk stays.
+    # Everything in the VM dies at once; its disk stays, without what was not written to it. A folder keeps that.
     def power_off
       @network.carrier(instance['number'], false) if @network.exist?(@network.switch)
       pid = init or return
+      lose_what_is_not_on_disk(pid) if File.exist?(disk)
       Process.kill('KILL', pid.to_i)
       LabParts.wait("#{name} to be off", 15) { !up? }
+      # Whoever mounts it before that gets the dead file system again.
+      LabParts.wait("the disk of #{name} to be free", 15) { !File.exist?(disk) || Open3.capture2e('losetup', '-j', disk).first.empty? }
     end
 
     def up? = !init.nil?
 
     # In the VM, as root, with BOSH's PATH. Bounded.
     def exec(*command, env: {}, limit: 120, chdir: '/var/vcap/bosh', stdin: '')
-      pid = init or raise Failed, "#{name} is off"
       # setsid: a signal for the group of the caller is not meant for the VM's processes.
-      entered = ['nsenter', '-t', pid, '-m', '-u', '-i', '-n', '-p', "--wdns=#{chdir}", 'timeout', '-k', '5', limit.to_s, *command]
+      entered = entering('timeout', '-k', '5', limit.to_s, *command, chdir: chdir)
       out, err, status = Open3.capture3({ 'PATH' => PATH, 'HOME' => '/root', 'LANG' => 'C' }.merge(env), *entered, stdin_data: stdin, unsetenv_others: true)
       Result.new(out, err, status.exitstatus || (128 + status.termsig))
     end
@@ -70,9 +72,13 @@ module LabParts
 
     # Replaces this process by the command, with its terminal.
     def become(*command)
+      Kernel.exec({ 'PATH' => PATH, 'HOME' => '/root', 'TERM' => ENV.fetch('TERM', 'dumb') }, *entering(*command), unsetenv_others: true)
+    end
+
+    # The command by which this machine runs that one in the VM.
+    def entering(*command, chdir: '/var/vcap/bosh')
       pid = init or raise Failed, "#{name} is off"
-      Kernel.exec({ 'PATH' => PATH, 'HOME' => '/root', 'TERM' => ENV.fetch('TERM', 'dumb') }, 'nsenter', '-t', pid, '-m', '-u', '-i', '-n', '-p',
-                  '--wdns=/var/vcap/bosh', *command, unsetenv_others: true)
+      ['nsenter', '-t', pid, '-m', '-u', '-i', '-n', '-p', "--wdns=#{chdir}", *command]
     end
 
     def init
@@ -98,6 +104,22 @@ module LabParts
     end
 
     private
+
+    # EXT4_IOC_SHUTDOWN, and its flag by which neither files nor journal are written.
+    SHUT_DOWN, AT_ONCE = 0x8004587D, 2
+
+    # All stand still meanwhile: nobody may act on what a dead disk says.
+    def lose_what_is_not_on_disk(pid)
+      inside = File.readlink("/proc/#{pid}/ns/pid")
+      processes = Dir.children('/proc').grep(/\A\d+\z/).filter_map { |p| [p, parent(p)] if File.readlink("/proc/#{p}/ns/pid") == inside rescue nil }.to_h
+      # Whom this machine runs in there is waited for by somebody who would stand still with it for ever.
+      processes.each { |process, parent| Process.kill('STOP', process.to_i) if processes.key?(parent) rescue nil }
+      File.open("/proc/#{pid}/root/var/vcap/store") { |store| store.ioctl(SHUT_DOWN, [AT_ONCE].pack('I')) }
+    rescue Errno::EIO
+      # The kernel gave this file system up before, and writes nothing of it any more.
+    end
+
+    def parent(pid) = File.read("/proc/#{pid}/stat").rpartition(')').last.split[1]
 
     def test(*condition) = exec('test', *condition, chdir: '/').ok?
 

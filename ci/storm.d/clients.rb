@@ -153,10 +153,10 @@ module Storm
       @ledger.transfers << id
     end
 
-    # What was read once on a member is read there ever after; a causal read finds all that was acknowledged before.
+    # What was read once on a connection is read there ever after; a causal read finds all that was acknowledged before. A
+    # member that lost power may be behind what it had shown: a commit is seen a moment before it is on disk.
     def reader(at, causal)
-      @seen ||= Hash.new { |h, k| h[k] = Hash.new(0) }
-      seen = @seen[[at, causal]]
+      seen = Hash.new(0)
       with_session(at) do |session|
         known = causal ? @ledger.newest.dup : {}
         rows = session.ask("SET SESSION wsrep_sync_wait = #{causal ? 1 : 0}; SELECT writer, MAX(n) FROM storm.entries GROUP BY writer; SELECT 'sum', SUM(balance) FROM storm.accounts").to_h

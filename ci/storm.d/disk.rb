@@ -21,7 +21,6 @@ module Storm
     # Only while the VM is off.
     def mend
       return unless @broken && !vm.up?
-      released
       Open3.capture2e('e2fsck', '-f', '-y', vm.disk)
       @broken = false
     end
@@ -51,7 +50,6 @@ module Storm
     # All of the disk, or only the data directory. Only while the VM is off.
     def put_back(how)
       return unless File.exist?(kept)
-      released
       Open3.capture2e('e2fsck', '-f', '-y', kept)
       return File.rename(kept, vm.disk) if how == 'disk'
       script = "d=$(mktemp -d); mkdir $d/old $d/new; mount -o loop #{kept} $d/old; mount -o loop #{vm.disk} $d/new; " \
@@ -65,6 +63,5 @@ module Storm
     def vm = @lab.vm(@name)
     def kept = "#{vm.disk}.kept"
     def device = Open3.capture2e('losetup', '-j', vm.disk).first[%r{/dev/(loop\d+)}, 1]
-    def released = LabParts.wait("the disk of #{@name} to be free", 15) { device.nil? }
   end
 end

@@ -92,6 +92,18 @@ module Storm
       limit.call('prlimit --pid $p --as=unlimited')
     end
 
+    # The kernel has no page more for it, and kills it: a control group counts what it asks for from now on.
+    def during_out_of_memory(item)
+      all, limit = Dir.exist?('/sys/fs/cgroup/memory') ? %w[/sys/fs/cgroup/memory limit_in_bytes] : %w[/sys/fs/cgroup max]
+      groups = item.on.map { |i| "#{all}/storm-#{@lab.name}-#{i}" }
+      item.on.zip(groups) { |i, group| sh(i, "mkdir -p #{group} && echo 1M >#{group}/memory.#{limit} && for p in $(pgrep -x mariadbd); do echo $p >#{group}/cgroup.procs; done") }
+      yield
+      groups.select { |group| Dir.exist?(group) }.each do |group|
+        File.readlines("#{group}/cgroup.procs").each { |pid| File.write("#{all}/cgroup.procs", pid) rescue nil }
+        LabParts.wait("#{group} to be empty", 10) { Dir.rmdir(group) rescue nil }
+      end
+    end
+
     # Supervisor and mariadbd live at another time, until they are begun anew.
     def during_clock(item)
       index = item.on.first

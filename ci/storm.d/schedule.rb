@@ -48,8 +48,11 @@ module Storm
       'compatible' => [5, :one, %w[stop_mysql start_mysql_join start_mysql_bootstrap start_mysql_single_node errand], 1..4],
       'maintenance' => [2, :one, %w[cluster member], 2..6],
       'ddl' => [6, :one, %w[create alter drop], 0],
-      'big' => [5, :one, %w[insert update delete], 0]
+      'big' => [5, :one, %w[insert update delete], 0],
+      'out-of-memory' => [4, :few, nil, 2..6]
     }.freeze
+    # From which seed on it is drawn: a seed stays the schedule that it was when it found something.
+    SINCE = { 'out-of-memory' => 3000 }.freeze
     # What must not overlap on one member: each takes its disk or its VM away.
     WHOLE = %w[power power-all disk-full disk-broken disk-hangs disk-slow old-disk new-disk clock stop restart-all deploy scale].freeze
     # What takes data away for good; two of them could take all copies of it.
@@ -62,11 +65,12 @@ module Storm
 
     def self.draw(seed, options)
       random = Random.new(seed)
+      kinds = KINDS.reject { |fault, _| seed < SINCE.fetch(fault, 0) }
       items, at = [], 1.0
       count = 3 + random.rand(5)
       100.times do
         break if items.size == count
-        item = item(random, options.members, at)
+        item = item(random, kinds, options.members, at)
         next unless fits?(item, items)
         items << item
         at = (at + [0.1, 0.3, 1.0, 2.5, 5.0].sample(random: random)).round(1)
@@ -82,15 +86,15 @@ module Storm
     class << self
       private
 
-      def item(random, members, at)
-        fault = drawn(random)
+      def item(random, kinds, members, at)
+        fault = drawn(random, kinds)
         _, whom, how, seconds = KINDS.fetch(fault)
         Item.new(at: at, fault: fault, on: whom(random, whom, members), how: how&.sample(random: random), for: seconds.is_a?(Range) ? random.rand(seconds) : seconds)
       end
 
-      def drawn(random)
-        at = random.rand(KINDS.values.sum(&:first))
-        KINDS.find { |_, (weight)| (at -= weight).negative? }.first
+      def drawn(random, kinds)
+        at = random.rand(kinds.values.sum(&:first))
+        kinds.find { |_, (weight)| (at -= weight).negative? }.first
       end
 
       def whom(random, whom, members)

@@ -52,6 +52,8 @@ module ClusterSpec
 
     # A write that takes longer is given up, and its connection with it.
     PATIENCE = 20
+    # Between two writes: an interruption shows as well, and the processors are left to what is looked at.
+    PACE = 0.01
     OWN_TABLE = 'CREATE TABLE IF NOT EXISTS ledger.entries (note VARCHAR(80) PRIMARY KEY)'
 
     def initialize(lab, through, user:, password:, ledger:, port: 3306)
@@ -104,6 +106,7 @@ module ClusterSpec
       raise IOError, 'the connection ended' unless said == note
       @ledger << note
       @acknowledged << Acknowledged.new(now, by)
+      sleep PACE
     rescue IOError, SystemCallError => e
       @errors << reason(e)
       hang_up

@@ -4,12 +4,14 @@ require 'json'
 require 'io/wait'
 require 'socket'
 require_relative '../../ci/lab.d/lab'
+require_relative 'standing_client'
 
 # What cluster specs say to a lab, and how they wait: for events, with a bound, naming what they wait for.
 module ClusterSpec
   SMALL = [File.join(RELEASE_DIR, 'templates/ops/small-footprint.yml')].freeze
   RSYNC = [File.join(RELEASE_DIR, 'templates/ops/rsync-sst.yml')].freeze
   LEDGERS = {}
+  LOOKING = {}
   TLS = [File.join(RELEASE_DIR, 'templates/ops/tls.yml')].freeze
 
   # A lab that is removed whatever happens.
@@ -22,6 +24,7 @@ module ClusterSpec
     end
     context.after(:context) do
       keep_logs if RSpec.world.filtered_examples.values.flatten.any? { |e| e.exception && e.metadata[:file_path] == self.class.metadata[:file_path] }
+      LOOKING.delete(@lab&.name)&.each_value(&:hang_up)
       @lab&.down
     end
     context.attr_reader :lab
@@ -38,11 +41,12 @@ module ClusterSpec
   def value(instance, statement) = rows(instance, statement).dig(0, 0)
   def wsrep(instance, name) = wsrep_status(instance, name)[name]
 
-  # Galera's status variables of these names, by one look: specs wait by looking, and each look costs a client.
+  # Galera's status variables of these names. Specs wait by looking at them.
   def wsrep_status(instance, *names)
     wanted = names.map { |n| "'wsrep_#{n}'" }.join(', ')
-    answer = lab.sql(instance, "SHOW GLOBAL STATUS WHERE Variable_name IN (#{wanted})").out
-    answer.lines.to_h { |l| l.chomp.delete_prefix('wsrep_').split("\t", 2) }
+    looking = (LOOKING[lab.name] ||= {})[lab.vm(instance).name] ||= StandingClient.new(lab, instance)
+    answer = looking.ask("SHOW GLOBAL STATUS WHERE Variable_name IN (#{wanted})")
+    answer.to_h { |line| line.delete_prefix('wsrep_').split("\t", 2) }
   end
 
   SYNCED = { 'local_state_comment' => 'Synced', 'cluster_status' => 'Primary' }.freeze

@@ -162,7 +162,8 @@ module LabParts
         group['jobs'].each do |job|
           provider = JobTemplates::Job.new(Lab::RELEASE, job['name'])
           declared = provider.provides[name] or next
-          members = instances.select { |i| i['group'] == group['name'] }
+          # In the director's order.
+          members = instances.select { |i| i['group'] == group['name'] }.sort_by { |i| [i['bootstrap'] ? 0 : 1, i['az'], i['index']] }
           shared = provider.shared(declared, properties(job))
           return { 'instances' => members.map { |i| i.slice('index', 'id', 'az', 'address', 'bootstrap').merge('name' => i['group'], 'properties' => shared) }, 'properties' => shared }
         end

@@ -12,7 +12,7 @@ if [ -f "$root/disk.img" ]; then
 else
   mount --bind "$root/vcap/store" /var/vcap/store
 fi
-mount -t tmpfs -o size=16m,mode=0755 tmpfs /var/vcap/sys/run
+mount -t tmpfs -o size=16m,mode=1777 tmpfs /var/vcap/sys/run
 mount -t tmpfs -o size=512m,mode=1777 tmpfs /tmp
 # Who remembers something that may not be on disk yet asks whether this is the boot in which it was written.
 cat /proc/sys/kernel/random/uuid >/var/vcap/sys/run/.boot_id

@@ -152,8 +152,8 @@ module LabParts
       begun = now.call
       found = yield and return found
       raise Failed, "waited #{limit} s for #{what}" if now.call > deadline
-      # Where a look takes long, others wait for the processor too: looking takes a quarter of the time at most.
-      sleep [pause, 3 * (now.call - begun)].max
+      # Where a look takes long, others wait for the processor too; not where it does more than look.
+      sleep [pause, [3 * (now.call - begun), 1].min].max
     end
   end
 end

@@ -35,13 +35,14 @@ RSpec.describe 'a deployment under load', type: :cluster do
 
   it 'makes way with its upgrade step for what others do meanwhile: both would wait for each other, and all writes for them' do
     client = '/var/vcap/packages/mariadb/bin/mariadb --no-defaults --socket=/var/vcap/sys/run/mariadb/mysqld.sock --user=vcap'
-    statements = 'DROP DATABASE IF EXISTS passing; CREATE DATABASE passing; CREATE TABLE passing.t (id INT PRIMARY KEY); INSERT INTO passing.t VALUES (1)'
+    statements = 'DROP DATABASE IF EXISTS passing; CREATE DATABASE passing; CREATE TABLE passing.t (id INT PRIMARY KEY); INSERT INTO passing.t VALUES (1);'
+    # One client that never stops: the two meet within a few tries.
+    churn = "while :; do echo '#{statements}'; done | #{client} --force"
     # It switches this off while it alters the log's table; whoever ends it has to switch it on again.
     value('mysql/1', 'SET GLOBAL slow_query_log = ON')
     before = log('mysql/1').lines.size
     said = -> { log('mysql/1').lines.drop(before).join }
-    ended = false
-    busy = Thread.new { lab.exec('mysql/0', 'setpriv', '--reuid=vcap', '--regid=vcap', '--clear-groups', 'sh', '-c', "#{client} -e '#{statements}'") until ended }
+    busy = Thread.new { lab.exec('mysql/0', 'setpriv', '--reuid=vcap', '--regid=vcap', '--clear-groups', 'sh', '-c', churn, limit: 240) }
     figures = under_load_of_client('an upgrade beside databases that come and go') do
       wait('the upgrade to have met a DROP DATABASE', 120) do
         lab.exec('mysql/1', 'sh', '-c', 'echo 10.6.1-MariaDB > /var/vcap/store/mariadb/data/mysql_upgrade_info')
@@ -50,13 +51,13 @@ RSpec.describe 'a deployment under load', type: :cluster do
         wait('the upgrade to have ended, or made way') { said.call.scan('upgrade.').size > seen }
         said.call.include?('upgrade.made_way')
       end
-      ended = true
+      lab.exec('mysql/0', 'pkill', '-KILL', '-x', 'mariadb')
       wait('the upgrade to be done') { said.call.split('upgrade.made_way').last.include?('upgrade.done') }
     end
     expect(figures.longest).to be < 15
     expect(value('mysql/1', 'SELECT @@global.slow_query_log')).to eq('1')
   ensure
-    ended = true
+    lab.exec('mysql/0', 'pkill', '-KILL', '-x', 'mariadb')
     busy&.join
   end
 

@@ -46,8 +46,11 @@ module LabParts
     def power_off
       @network.carrier(instance['number'], false) if @network.exist?(@network.switch)
       pid = init or return
-      lose_what_is_not_on_disk(pid) if File.exist?(disk)
-      Process.kill('KILL', pid.to_i)
+      begin
+        lose_what_is_not_on_disk(pid) if File.exist?(disk)
+      ensure
+        Process.kill('KILL', pid.to_i)
+      end
       LabParts.wait("#{name} to be off", 15) { !up? }
       # Whoever mounts it before that gets the dead file system again.
       LabParts.wait("the disk of #{name} to be free", 15) { !File.exist?(disk) || Open3.capture2e('losetup', '-j', disk).first.empty? }
@@ -88,6 +91,13 @@ module LabParts
       nil
     end
 
+    # All that runs in it, by the numbers of this machine; those of one program only, if that is given.
+    def processes(program = nil)
+      inside = File.readlink("/proc/#{init}/ns/pid")
+      here = Dir.children('/proc').grep(/\A\d+\z/).select { |p| File.readlink("/proc/#{p}/ns/pid") == inside rescue false }
+      program ? here.select { |p| File.read("/proc/#{p}/comm").chomp == program rescue false } : here
+    end
+
     # The VM is deleted; its persistent disk stays.
     def remove
       power_off
@@ -110,10 +120,9 @@ module LabParts
 
     # All stand still meanwhile: nobody may act on what a dead disk says.
     def lose_what_is_not_on_disk(pid)
-      inside = File.readlink("/proc/#{pid}/ns/pid")
-      processes = Dir.children('/proc').grep(/\A\d+\z/).filter_map { |p| [p, parent(p)] if File.readlink("/proc/#{p}/ns/pid") == inside rescue nil }.to_h
       # Whom this machine runs in there is waited for by somebody who would stand still with it for ever.
-      processes.each { |process, parent| Process.kill('STOP', process.to_i) if processes.key?(parent) rescue nil }
+      all = processes
+      all.each { |process| Process.kill('STOP', process.to_i) if all.include?(parent(process)) rescue nil }
       File.open("/proc/#{pid}/root/var/vcap/store") { |store| store.ioctl(SHUT_DOWN, [AT_ONCE].pack('I')) }
     rescue Errno::EIO
       # The kernel gave this file system up before, and writes nothing of it any more.

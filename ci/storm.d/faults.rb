@@ -92,13 +92,18 @@ module Storm
       limit.call('prlimit --pid $p --as=unlimited')
     end
 
-    # The kernel has no page more for it, and kills it: a control group counts what it asks for from now on.
+    # The kernel has no page more for it, and kills it: a control group counts what it asks for from now on. A VM sees none.
     def during_out_of_memory(item)
       all, limit = Dir.exist?('/sys/fs/cgroup/memory') ? %w[/sys/fs/cgroup/memory limit_in_bytes] : %w[/sys/fs/cgroup max]
-      groups = item.on.map { |i| "#{all}/storm-#{@lab.name}-#{i}" }
-      item.on.zip(groups) { |i, group| sh(i, "mkdir -p #{group} && echo 1M >#{group}/memory.#{limit} && for p in $(pgrep -x mariadbd); do echo $p >#{group}/cgroup.procs; done") }
+      groups = item.on.select { |i| up?(i) }.to_h { |i| ["#{all}/storm-#{@lab.name}-#{i}", @lab.vm(at(i)).processes('mariadbd')] }
+      groups.each do |group, servers|
+        FileUtils.mkdir_p(group)
+        File.write("#{group}/memory.#{limit}", '1M')
+        servers.each { |pid| File.write("#{group}/cgroup.procs", pid) rescue nil }
+      end
       yield
-      groups.select { |group| Dir.exist?(group) }.each do |group|
+      groups.each do |group, servers|
+        @log.call("#{group}: #{servers.count { |pid| !Dir.exist?("/proc/#{pid}") }} of #{servers.size} were killed")
         File.readlines("#{group}/cgroup.procs").each { |pid| File.write("#{all}/cgroup.procs", pid) rescue nil }
         LabParts.wait("#{group} to be empty", 10) { Dir.rmdir(group) rescue nil }
       end
